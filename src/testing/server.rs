@@ -1,0 +1,342 @@
+//! A private server of a test.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::binary::Binary;
+use super::builder::command_line;
+use super::log::Log;
+use super::watchdog::Watchdog;
+use super::{Reply, ServerBuilder, StartError, client, ports};
+
+/// Much more than a server needs, also on a busy machine that loads a lot.
+const START_WITHIN: Duration = Duration::from_secs(30);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How many ports are tried, should others take them first.
+const PORTS_TRIED: usize = 10;
+const LAST_WORDS: usize = 20;
+
+/// What a [`Server::restart`] finds of the data there was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// What the server had saved: with `--appendonly yes` all it acknowledged but perhaps the last
+    /// second, else what the last `SAVE` wrote. Without either a server starts empty all the same.
+    Kept,
+    /// Nothing: its directory is emptied, as if it started on another machine.
+    Lost,
+}
+
+/// A real Redis or Valkey server of a test's own: private, on a loopback port and a unix socket,
+/// saving nothing unless told to, and gone with all its files when dropped or when the test process
+/// ends, however that ends.
+///
+/// All methods take `&self`, so that one thread can break the server under another.
+///
+/// # Examples
+///
+/// ```
+/// use auth_adapter_redis::testing::{Data, Server};
+///
+/// let server = Server::start()?;
+/// assert!(server.url().starts_with("redis://127.0.0.1:"));
+/// assert_eq!(server.command(&["SET", "a", "1"])?.text(), Some("OK"));
+///
+/// server.kill()?;
+/// assert!(server.command(&["GET", "a"]).is_err());
+///
+/// server.restart(Data::Lost)?;
+/// assert!(server.command(&["GET", "a"])?.is_nil());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    binary: Binary,
+    port: u16,
+    socket: PathBuf,
+    command: Vec<OsString>,
+    wait_until_ready: bool,
+    log: Arc<Log>,
+    // Before the directory, since fields are dropped in order and the server uses it.
+    running: Mutex<Running>,
+    dir: TempDir,
+}
+
+#[derive(Debug)]
+struct Running {
+    watchdog: Watchdog,
+    /// Whether the watchdog has been told to start the server.
+    started: bool,
+    /// The last process there was.
+    pid: u32,
+}
+
+impl Server {
+    /// Starts a server with the defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; its text is one line if there is no server program.
+    pub fn start() -> Result<Self, StartError> {
+        Self::builder().start()
+    }
+
+    /// Starts a server with more than the defaults.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::new()
+    }
+
+    pub(super) fn start_with(
+        binary: Binary,
+        args: &[OsString],
+        wait_until_ready: bool,
+    ) -> Result<Self, StartError> {
+        let dir = private_dir().map_err(StartError::io("make a private directory"))?;
+        let socket = dir.path().join("server.sock");
+        let log = Arc::new(Log::default());
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let port = ports::free().map_err(StartError::io("find a free port"))?;
+            let command = command_line(&binary, args, port, &socket, dir.path());
+            let mut watchdog = Watchdog::guard(dir.path(), &command, &log)
+                .map_err(StartError::io("run /bin/sh"))?;
+            match go(&mut watchdog, &log, wait_until_ready) {
+                Ok(pid) => {
+                    tracing::debug!(port, pid, "server started");
+                    return Ok(Self {
+                        binary,
+                        port,
+                        socket,
+                        command,
+                        wait_until_ready,
+                        log,
+                        running: Mutex::new(Running { watchdog, started: true, pid }),
+                        dir,
+                    });
+                }
+                Err(error) => {
+                    let again = watchdog.watched().now().port_taken && tried < PORTS_TRIED;
+                    watchdog.end_but_keep_dir();
+                    if !again {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `redis://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.addr())
+    }
+
+    /// `unix:///PATH`.
+    pub fn unix_url(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// The TCP port, the same after a restart.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The TCP address, the same after a restart.
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The server's process: the present one, or the last there was.
+    pub fn pid(&self) -> u32 {
+        self.lock().pid
+    }
+
+    /// The private directory that holds the socket and the data.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The server's version, such as `(7, 2, 4)`.
+    pub fn version(&self) -> (u32, u32, u32) {
+        self.binary.version
+    }
+
+    /// Whether it is Valkey rather than Redis.
+    pub fn is_valkey(&self) -> bool {
+        self.binary.valkey
+    }
+
+    /// All that the server printed, over all its restarts.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Ends the server with `kill -9` and waits until it is gone. One that is not running stays so.
+    ///
+    /// Clients see their connections closed and new ones refused, until [`restart`](Self::restart).
+    ///
+    /// # Errors
+    ///
+    /// When the system cannot start the process that guards the server's files meanwhile.
+    pub fn kill(&self) -> io::Result<()> {
+        self.kill_locked(&mut self.lock())
+    }
+
+    /// Stops the server where it stands, with SIGSTOP: connections stay open, the system accepts
+    /// new ones, and nothing is answered until [`resume`](Self::resume).
+    ///
+    /// # Errors
+    ///
+    /// When the server is not running.
+    pub fn pause(&self) -> io::Result<()> {
+        self.lock().watchdog.signal(Signal::STOP)
+    }
+
+    /// Lets a paused server go on, with all that it was sent meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the server is not running.
+    pub fn resume(&self) -> io::Result<()> {
+        self.lock().watchdog.signal(Signal::CONT)
+    }
+
+    /// Kills the server if it runs, and starts it again on the same port and socket.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], for instance if another process has taken the port meanwhile.
+    pub fn restart(&self, data: Data) -> Result<(), StartError> {
+        let mut running = self.lock();
+        self.kill_locked(&mut running).map_err(StartError::io("run /bin/sh"))?;
+        if data == Data::Lost {
+            empty(self.dir.path()).map_err(StartError::io("empty the server's directory"))?;
+        }
+        running.started = true;
+        running.pid = go(&mut running.watchdog, &self.log, self.wait_until_ready)?;
+        Ok(())
+    }
+
+    /// Sends one command over a connection of its own and gives the reply, which may be an error
+    /// reply.
+    ///
+    /// It uses the unix socket, so that a [`Proxy`](super::Proxy) counts only what is tested, and
+    /// the default user without a password.
+    ///
+    /// # Errors
+    ///
+    /// When the server is not running or does not answer within five seconds.
+    pub fn command(&self, words: &[impl AsRef<[u8]>]) -> io::Result<Reply> {
+        client::call(&self.socket, words, ANSWER_WITHIN)
+    }
+
+    /// Makes the server forget its scripts, as a restart does.
+    ///
+    /// # Errors
+    ///
+    /// As [`command`](Self::command), and when the server refuses it.
+    pub fn flush_scripts(&self) -> io::Result<()> {
+        match self.command(&["SCRIPT", "FLUSH"])? {
+            Reply::Error(error) => Err(io::Error::other(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A field of what `INFO` tells, or `None` if it does not tell it.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer, since an assertion about it would mean nothing.
+    pub fn info_field(&self, section: &str, name: &str) -> Option<String> {
+        let reply = match self.command(&["INFO", section]) {
+            Ok(reply) => reply,
+            Err(error) => panic!("INFO {section} failed: {error}"),
+        };
+        let Some(info) = reply.text() else {
+            panic!("INFO {section} failed: {reply:?}");
+        };
+        info.lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(field, _)| *field == name)
+            .map(|(_, value)| value.to_owned())
+    }
+
+    /// How often clients and scripts have called a command since the server started, for instance
+    /// `evalsha`; a subcommand is named `script|load`.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer, since an assertion about it would mean nothing.
+    pub fn command_calls(&self, name: &str) -> u64 {
+        let field = format!("cmdstat_{}", name.to_ascii_lowercase());
+        self.info_field("commandstats", &field)
+            .and_then(|value| {
+                let calls = value.split(',').find_map(|part| part.strip_prefix("calls="));
+                calls.and_then(|calls| calls.parse().ok())
+            })
+            .unwrap_or(0)
+    }
+
+    fn kill_locked(&self, running: &mut Running) -> io::Result<()> {
+        if running.started {
+            // The next watchdog before the last one ends, so that the directory always has one.
+            let next = Watchdog::guard(self.dir.path(), &self.command, &self.log)?;
+            let last = std::mem::replace(&mut running.watchdog, next);
+            running.started = false;
+            last.end_but_keep_dir();
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has the server started, waits until it is as far as wanted, and tells its process.
+fn go(watchdog: &mut Watchdog, log: &Log, wait_until_ready: bool) -> Result<u32, StartError> {
+    watchdog.go().map_err(StartError::io("tell /bin/sh"))?;
+    let progress = watchdog.watched().wait(Instant::now() + START_WITHIN, |progress| {
+        let up = progress.ready || (progress.accepting && !wait_until_ready);
+        progress.ended || (up && progress.pid.is_some())
+    });
+    let up = progress.ready || (progress.accepting && !wait_until_ready);
+    match progress.pid {
+        Some(pid) if up && !progress.ended => Ok(pid.unsigned_abs()),
+        _ if progress.ended => Err(StartError::Ended { log: log.last(LAST_WORDS) }),
+        _ => Err(StartError::TimedOut { waited: START_WITHIN, log: log.last(LAST_WORDS) }),
+    }
+}
+
+/// A directory only this user can enter, with a path short enough for a socket in it.
+fn private_dir() -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("server-").permissions(fs::Permissions::from_mode(0o700));
+    let temp = env::temp_dir();
+    // A socket's path has at most 104 bytes where it has the fewest.
+    if temp.as_os_str().len() > 70 {
+        builder.tempdir_in("/tmp")
+    } else {
+        builder.tempdir_in(std::path::absolute(temp)?)
+    }
+}
+
+fn empty(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
