@@ -1,0 +1,213 @@
+//! The lock's operations against the commands that a program would send instead.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use auth_adapter_redis::Locks;
+use auth_adapter_redis::lock::{Acquire, Extend, LockToken, Release};
+use auth_adapter_redis::redis::aio::MultiplexedConnection;
+use auth_adapter_redis::redis::{self, Value, cmd};
+use criterion::Criterion;
+use support::compare::{group, side};
+use support::{Bench, Holder, TTL, TTL_MILLIS, connect, flood, flush, keys, send};
+use tokio::task::JoinSet;
+
+const OWNER: &str = "bench-owner";
+
+fn main() {
+    let bench = Bench::start();
+    let mut criterion = Criterion::default().configure_from_args();
+    for verb in [acquire, extend, release, inspect] {
+        verb(&mut criterion, &bench);
+    }
+    criterion.final_summary();
+}
+
+fn acquire(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/acquire");
+    let locks = locks(bench);
+    side(&mut group, bench, "acquire", free, |keys, calls| {
+        let (locks, keys) = (locks.clone(), Arc::clone(keys));
+        async move {
+            for key in &keys[calls] {
+                let outcome = locks.acquire(key, TTL).await.unwrap();
+                assert!(matches!(outcome, Acquire::Acquired(_)), "{outcome:?}");
+            }
+        }
+    });
+    side(&mut group, bench, "SET NX PX", free, |keys, calls| {
+        let (mut connection, keys) = (bench.connection.clone(), Arc::clone(keys));
+        async move {
+            for key in &keys[calls] {
+                let mut set = cmd("SET");
+                set.arg(key).arg(Holder::random(OWNER).text());
+                set.arg("NX").arg("PX").arg(TTL_MILLIS);
+                assert_eq!(send(&mut connection, &set).await, Value::Okay);
+            }
+        }
+    });
+    group.finish();
+}
+
+fn extend(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/extend");
+    let locks = locks(bench);
+    side(&mut group, bench, "extend", held, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for (key, token) in &held[calls] {
+                let outcome = locks.extend(key, token, TTL).await.unwrap();
+                assert_ne!(outcome, Extend::NotOurs);
+            }
+        }
+    });
+    let name = "GET, then PEXPIRE";
+    side(&mut group, bench, name, held_by_hand, |held, calls| {
+        let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
+        async move {
+            for (key, holder) in &held[calls] {
+                assert_eq!(get(&mut connection, key).await, *holder);
+                let mut extend = cmd("PEXPIRE");
+                extend.arg(key).arg(TTL_MILLIS);
+                assert_eq!(send(&mut connection, &extend).await, Value::Int(1));
+            }
+        }
+    });
+    group.finish();
+}
+
+fn release(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/release");
+    let locks = locks(bench);
+    side(&mut group, bench, "release", held, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for (key, token) in &held[calls] {
+                let outcome = locks.release(key, token).await.unwrap();
+                assert_eq!(outcome, Release::Freed);
+            }
+        }
+    });
+    let name = "GET, then DEL";
+    side(&mut group, bench, name, held_by_hand, |held, calls| {
+        let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
+        async move {
+            for (key, holder) in &held[calls] {
+                assert_eq!(get(&mut connection, key).await, *holder);
+                let deleted = send(&mut connection, cmd("DEL").arg(key)).await;
+                assert_eq!(deleted, Value::Int(1));
+            }
+        }
+    });
+    // What is watched belongs to a connection, so that each worker has one of its own.
+    let connections = bench.runtime.block_on(async {
+        let mut connections = Vec::with_capacity(64);
+        for _ in 0..64 {
+            connections.push(connect(&bench.server).await);
+        }
+        connections
+    });
+    let turn = AtomicUsize::new(0);
+    let name = "WATCH, GET, MULTI, DEL, EXEC";
+    side(&mut group, bench, name, held_by_hand, |held, calls| {
+        let turn = turn.fetch_add(1, Ordering::Relaxed);
+        let mut connection = connections[turn % connections.len()].clone();
+        let held = Arc::clone(held);
+        async move {
+            for (key, holder) in &held[calls] {
+                assert_eq!(send(&mut connection, cmd("WATCH").arg(key)).await, Value::Okay);
+                assert_eq!(get(&mut connection, key).await, *holder);
+                // MULTI, DEL and EXEC go out together, as clients send them.
+                let mut delete = redis::pipe();
+                delete.atomic().del(key);
+                let deleted: (i64,) = delete.query_async(&mut connection).await.unwrap();
+                assert_eq!(deleted, (1,));
+            }
+        }
+    });
+    group.finish();
+}
+
+fn inspect(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/inspect");
+    let locks = locks(bench);
+    side(&mut group, bench, "inspect", held_by_hand, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for (key, _) in &held[calls] {
+                let info = locks.inspect(key).await.unwrap().unwrap();
+                assert!(info.owner.is_some() && info.left.is_some(), "{info:?}");
+            }
+        }
+    });
+    let name = "GET, then PTTL";
+    side(&mut group, bench, name, held_by_hand, |held, calls| {
+        let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
+        async move {
+            for (key, holder) in &held[calls] {
+                assert_eq!(get(&mut connection, key).await, *holder);
+                let left = send(&mut connection, cmd("PTTL").arg(key)).await;
+                assert!(matches!(left, Value::Int(1..)), "{left:?}");
+            }
+        }
+    });
+    group.finish();
+}
+
+fn locks(bench: &Bench) -> Locks {
+    Locks::new(bench.redis()).with_owner(OWNER).unwrap()
+}
+
+async fn get(connection: &mut MultiplexedConnection, key: &str) -> String {
+    let holder = cmd("GET").arg(key).query_async(connection).await;
+    holder.unwrap()
+}
+
+/// So many free locks, on a server that has the scripts.
+async fn free(bench: &Bench, count: usize) -> Arc<[String]> {
+    let redis = bench.redis();
+    auth_adapter_redis::script::library().load(&redis).await.unwrap();
+    flush(&mut bench.connection.clone()).await;
+    keys(count)
+}
+
+/// So many locks with their tokens.
+async fn held(bench: &Bench, count: usize) -> Arc<[(String, LockToken)]> {
+    let keys = free(bench, count).await;
+    let mut workers = JoinSet::new();
+    for part in keys.chunks(count.div_ceil(64)) {
+        let (locks, part) = (locks(bench), part.to_vec());
+        workers.spawn(async move {
+            let mut held = Vec::with_capacity(part.len());
+            for key in part {
+                match locks.acquire(&key, TTL).await.unwrap() {
+                    Acquire::Acquired(token) => held.push((key, token)),
+                    other => panic!("{key}: {other:?}"),
+                }
+            }
+            held
+        });
+    }
+    workers.join_all().await.into_iter().flatten().collect()
+}
+
+/// So many locks with the values that their tokens stand for.
+async fn held_by_hand(bench: &Bench, count: usize) -> Arc<[(String, String)]> {
+    let keys = free(bench, count).await;
+    let held = keys.iter().map(|key| (key.clone(), Holder::random(OWNER).text()));
+    let held: Arc<[(String, String)]> = held.collect();
+    flood(64, count, |range| {
+        let (mut connection, held) = (bench.connection.clone(), Arc::clone(&held));
+        async move {
+            for (key, holder) in &held[range] {
+                let mut set = cmd("SET");
+                set.arg(key).arg(holder).arg("PX").arg(TTL_MILLIS);
+                send(&mut connection, &set).await;
+            }
+        }
+    })
+    .await;
+    held
+}

@@ -1,0 +1,42 @@
+//! The ratios that the README states, each measured in one run on one machine.
+//!
+//! A ratio is one function that measures and returns a `Ratio`; the list below runs them in turn. A
+//! goal that is missed is told as it is and fails nothing.
+
+mod allocs;
+mod call;
+mod delete_many;
+mod measure;
+mod report;
+mod storm;
+#[path = "../support/mod.rs"]
+mod support;
+
+use measure::Ratio;
+use support::Bench;
+
+const RATIOS: &[fn(&Bench) -> Ratio] = &[
+    call::vs_raw_64,
+    call::vs_raw_256,
+    call::vs_redis_script_64,
+    allocs::allocs_acquire,
+    storm::cold_storm_loads,
+    delete_many::vs_one_by_one,
+    call::acquire_vs_set_nx_64,
+    delete_many::vs_pipeline,
+];
+
+fn main() {
+    // `cargo test --benches` runs it too, without optimization: nothing is to be measured then.
+    if std::env::args().all(|arg| arg != "--bench") {
+        return;
+    }
+    let bench = Bench::start();
+    let mut ratios = Vec::new();
+    for measure in RATIOS {
+        let ratio = measure(&bench);
+        eprintln!("{}: {:.3}", ratio.name, ratio.value());
+        ratios.push(ratio);
+    }
+    report::print(&ratios);
+}

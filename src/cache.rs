@@ -1,0 +1,114 @@
+//! The typed cache: strings with a TTL, and deleting many keys at one instant.
+
+use std::time::Duration;
+
+use redis::{Cmd, RedisWrite};
+
+use crate::connection::Redis;
+use crate::error::{Error, Result};
+use crate::key::{check_key, millis};
+use crate::script::{Operation, decode, own};
+
+static DELETE_MANY: Operation = Operation::new(|| own("cache/delete_many"));
+
+/// The most keys of one [`Cache::delete_many`]: a server takes a million words in one command.
+const MAX_KEYS: usize = 1_000_000;
+
+/// Cached strings, with every error told. [`RedisCacheAdapter`](crate::RedisCacheAdapter) is the
+/// form that never fails.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = auth_adapter_redis::testing::Server::start()?;
+/// # let url = server.url();
+/// use auth_adapter_redis::{Cache, Redis};
+/// use std::time::Duration;
+///
+/// let cache = Cache::new(Redis::connect(&url).await?);
+/// cache.set("user:42", "[]", Duration::from_secs(3600)).await?;
+/// assert_eq!(cache.get("user:42").await?.as_deref(), Some("[]"));
+/// assert_eq!(cache.delete_many(&["user:42", "user:43"]).await?, 1);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Cache {
+    redis: Redis,
+}
+
+impl Cache {
+    /// A cache on this handle.
+    pub fn new(redis: Redis) -> Self {
+        Self { redis }
+    }
+
+    /// The string at `key`, if there is one. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] where the key is empty, over 1024 bytes or has control characters;
+    /// [`Error::Server`] with `WRONGTYPE` where it holds no string; [`Error::Reply`] where that is
+    /// not UTF-8; [`Error::Unavailable`] or [`Error::Unanswered`].
+    pub async fn get(&self, key: &str) -> Result<Option<String>> {
+        let reply = self.redis.command(&self.on("GET", key, 0)?).await?;
+        decode("GET", reply)
+    }
+
+    /// Keeps `value` at `key` for `ttl`, whatever was there. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get); [`Error::InvalidInput`] for a TTL under a millisecond;
+    /// [`Error::Server`] with `OOM` where the server is full.
+    pub async fn set(&self, key: &str, value: &str, ttl: Duration) -> Result<()> {
+        let ttl = millis("TTL", ttl)?;
+        let mut set = self.on("SET", key, value.len() + 24)?;
+        set.arg(value).arg("PX").arg(ttl);
+        self.redis.command(&set).await.map(drop)
+    }
+
+    /// Deletes `key`, of whatever type. Whether it was there. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get), but no type is wrong.
+    pub async fn delete(&self, key: &str) -> Result<bool> {
+        let reply = self.redis.command(&self.on("DEL", key, 0)?).await?;
+        decode::<i64>("DEL", reply).map(|deleted| deleted > 0)
+    }
+
+    /// Deletes all these keys at one instant: nobody sees some gone and some not. How many there
+    /// were; a key that is named twice counts once. One round trip, none for an empty list.
+    ///
+    /// # Errors
+    ///
+    /// As [`delete`](Self::delete); [`Error::InvalidInput`] for more than a million keys;
+    /// [`Error::CrossSlot`] on a cluster where the keys lie in several slots. Nothing was sent then.
+    pub async fn delete_many<K: AsRef<str>>(&self, keys: &[K]) -> Result<u64> {
+        if keys.len() > MAX_KEYS {
+            return Err(Error::invalid("keys", format!("more than {MAX_KEYS} in one call")));
+        }
+        for key in keys {
+            check_key(key.as_ref())?;
+        }
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let call = DELETE_MANY.call_many(&self.redis, keys.len());
+        let deleted: i64 = call.keys("key", keys.iter().map(AsRef::as_ref)).run().await?;
+        Ok(deleted.unsigned_abs())
+    }
+
+    /// Begins a command on one key.
+    fn on(&self, command: &str, key: &str, more: usize) -> Result<Cmd> {
+        check_key(key)?;
+        let prefix = self.redis.prefix();
+        let mut cmd = Cmd::with_capacity(5, command.len() + prefix.len() + key.len() + more);
+        cmd.arg(command);
+        cmd.write_arg_fmt(format_args!("{prefix}{key}"));
+        Ok(cmd)
+    }
+
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.redis
+    }
+}

@@ -1,0 +1,22 @@
+//! Durations on the wire: integer milliseconds, converted here and nowhere else.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// The longest duration, 285,000 years: Lua holds greater integers only in part.
+const MAX_MILLIS: u128 = (1 << 53) - 1;
+
+/// A TTL as the server takes it. What is less than a millisecond is cut off.
+pub(crate) fn millis(what: &'static str, ttl: Duration) -> Result<u64> {
+    match ttl.as_millis() {
+        0 => Err(Error::invalid(what, "must be at least one millisecond")),
+        ms if ms > MAX_MILLIS => Err(Error::invalid(what, "must be below 2^53 milliseconds")),
+        ms => Ok(ms as u64),
+    }
+}
+
+/// A `PTTL` as the server gives it: negative for a key without an end.
+pub(crate) fn left(ms: i64) -> Option<Duration> {
+    u64::try_from(ms).ok().map(Duration::from_millis)
+}

@@ -1,0 +1,222 @@
+//! Locks that only their owner can release.
+//!
+//! A lock is a plain string at the caller's key, `<32 hex>:<owner>`, with a TTL: its *lease*. A
+//! `SET key value NX EX` of other software and a lock of this crate therefore respect each other.
+//!
+//! What is assumed: the server's clock is not stepped forward within a lease; the server does not
+//! evict locks (`maxmemory-policy noeviction`; a handle warns at its first connect otherwise); and
+//! no failover comes between, since a replica that takes over may not have the lock yet. Where two
+//! holders must be impossible under all of these, the guarded resource has to check a fence.
+
+mod token;
+
+use std::time::Duration;
+
+use crate::connection::Redis;
+use crate::error::{Error, Result};
+use crate::key::{check_key, check_name, left, millis};
+use crate::script::{Operation, own};
+use token::Holder;
+
+pub use token::LockToken;
+
+static ACQUIRE: Operation = Operation::new(|| own("lock/acquire"));
+static EXTEND: Operation = Operation::new(|| own("lock/extend"));
+static RELEASE: Operation = Operation::new(|| own("lock/release"));
+static INSPECT: Operation = Operation::new(|| own("lock/inspect"));
+
+/// Locks on one server, taken in the name of one owner.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = auth_adapter_redis::testing::Server::start()?;
+/// # let url = server.url();
+/// use auth_adapter_redis::{Locks, Redis, lock::{Acquire, Release}};
+/// use std::time::Duration;
+///
+/// let locks = Locks::new(Redis::connect(&url).await?).with_owner("api-1")?;
+/// let Acquire::Acquired(token) = locks.acquire("cleanup", Duration::from_secs(30)).await? else {
+///     return Ok(()); // another instance does it
+/// };
+/// // … the work, in less than 30 seconds …
+/// assert_eq!(locks.release("cleanup", &token).await?, Release::Freed);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Locks {
+    redis: Redis,
+    owner: Box<str>,
+}
+
+/// What came of an acquire.
+#[derive(Debug)]
+#[must_use = "an acquired lock is released by its token"]
+pub enum Acquire {
+    /// The lock is this token's, for the TTL counted from when the server executed the call, at the
+    /// earliest when it was sent.
+    Acquired(LockToken),
+    /// Another holds it.
+    Held {
+        /// The time left of its lease; none where it has no end.
+        left: Option<Duration>,
+    },
+    /// The call was sent and not answered: the lock may be this token's. Either
+    /// [retry](Locks::retry_acquire) with the same token or [release](Locks::release) it.
+    Unknown {
+        /// The token that may hold the lock.
+        token: LockToken,
+        /// What happened.
+        error: Error,
+    },
+}
+
+/// What came of an extend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Extend {
+    /// The lock is still this token's.
+    Extended {
+        /// The time left of the lease: the TTL asked for, or more where more was left.
+        left: Duration,
+    },
+    /// The lease ended before; another may hold the lock now. Final: the token never holds again.
+    NotOurs,
+}
+
+/// What came of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Release {
+    /// The lock was this token's and is free now.
+    Freed,
+    /// It was no longer this token's: the lease ended, or an earlier execution of this release freed
+    /// it. Whatever is there is left alone.
+    NotOurs,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockInfo {
+    /// The owner's name; none where other software took the lock.
+    pub owner: Option<String>,
+    /// The time left of the lease; none where it has no end.
+    pub left: Option<Duration>,
+}
+
+impl Locks {
+    /// Locks on this handle, in the name `pid-` and the process id.
+    pub fn new(redis: Redis) -> Self {
+        let owner = format!("pid-{}", std::process::id()).into();
+        Self { redis, owner }
+    }
+
+    /// The same locks in another name, for whoever [inspects](Self::inspect) them. Ownership is
+    /// the token's, never the name's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] where the name is empty, over 512 bytes or has control characters.
+    pub fn with_owner(mut self, owner: &str) -> Result<Self> {
+        check_name("owner", owner)?;
+        self.owner = owner.into();
+        Ok(self)
+    }
+
+    /// The name in which locks are taken.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Takes the lock at `key` for `ttl` under a new token of 128 random bits, if it is free. One
+    /// round trip.
+    ///
+    /// Dropping the future may leave the lock taken until its TTL ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a bad key or a TTL under a millisecond; [`Error::Unavailable`]
+    /// where nothing was sent; [`Error::Server`], with `WRONGTYPE` where the key holds no string. A
+    /// call that may have been executed is [`Acquire::Unknown`] instead.
+    pub async fn acquire(&self, key: &str, ttl: Duration) -> Result<Acquire> {
+        self.acquire_as(key, LockToken::new()?, ttl).await
+    }
+
+    /// Acquires again under the token of an [unknown](Acquire::Unknown) acquire: finds the lock that
+    /// it took, renewed to `ttl` from now if less was left, or takes it. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub async fn retry_acquire(
+        &self,
+        key: &str,
+        token: LockToken,
+        ttl: Duration,
+    ) -> Result<Acquire> {
+        self.acquire_as(key, token, ttl).await
+    }
+
+    async fn acquire_as(&self, key: &str, token: LockToken, ttl: Duration) -> Result<Acquire> {
+        check_key(key)?;
+        let ttl = millis("TTL", ttl)?;
+        let call = ACQUIRE.call(&self.redis).key("lock", key);
+        let call = call.arg("holder", self.holder(&token)).arg("ttl", ttl);
+        match call.run().await {
+            Ok(0) => Ok(Acquire::Acquired(token)),
+            Ok(ms) => Ok(Acquire::Held { left: left(ms) }),
+            Err(error) if error.may_have_executed() => Ok(Acquire::Unknown { token, error }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves the end of the lease to `ttl` from now if that is later, and if the token still owns
+    /// the lock. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire), and [`Error::Unanswered`]: the lease may have been extended.
+    pub async fn extend(&self, key: &str, token: &LockToken, ttl: Duration) -> Result<Extend> {
+        check_key(key)?;
+        let ttl = millis("TTL", ttl)?;
+        let call = EXTEND.call(&self.redis).key("lock", key);
+        let call = call.arg("holder", self.holder(token)).arg("ttl", ttl);
+        let ms: i64 = call.run().await?;
+        Ok(match ms {
+            0 => Extend::NotOurs,
+            ms => Extend::Extended { left: Duration::from_millis(ms.unsigned_abs()) },
+        })
+    }
+
+    /// Deletes the lock if the token still owns it. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`extend`](Self::extend). The lock then ends with its lease, if it was not freed.
+    pub async fn release(&self, key: &str, token: &LockToken) -> Result<Release> {
+        check_key(key)?;
+        let call = RELEASE.call(&self.redis).key("lock", key);
+        let freed: i64 = call.arg("holder", self.holder(token)).run().await?;
+        Ok(match freed {
+            0 => Release::NotOurs,
+            _ => Release::Freed,
+        })
+    }
+
+    /// Who holds the lock at `key`, if anyone. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a bad key; [`Error::Server`], with `WRONGTYPE` where the key holds
+    /// no string; [`Error::Unavailable`] or [`Error::Unanswered`].
+    pub async fn inspect(&self, key: &str) -> Result<Option<LockInfo>> {
+        check_key(key)?;
+        let call = INSPECT.call(&self.redis).key("lock", key);
+        let held: Option<(Vec<u8>, i64)> = call.run().await?;
+        Ok(held.map(|(holder, ms)| LockInfo { owner: token::owner(&holder), left: left(ms) }))
+    }
+
+    fn holder<'a>(&'a self, token: &'a LockToken) -> Holder<'a> {
+        Holder::new(token, &self.owner)
+    }
+}

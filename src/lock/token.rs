@@ -1,0 +1,70 @@
+//! What proves that a lock is one's own.
+
+use std::fmt;
+use std::io::Write as _;
+
+use redis::{RedisWrite, ToRedisArgs};
+
+use crate::error::{Error, Result};
+
+const TOKEN_BYTES: usize = 16;
+const HEX: usize = TOKEN_BYTES * 2;
+
+/// 128 random bits of the system, new for each acquisition. Whoever has the token can release the
+/// lock, so neither `Debug` nor any log shows it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LockToken([u8; TOKEN_BYTES]);
+
+impl LockToken {
+    pub(crate) fn new() -> Result<Self> {
+        let mut bytes = [0; TOKEN_BYTES];
+        getrandom::fill(&mut bytes).map_err(|error| {
+            Error::Unavailable(format!("the system gave no random bytes: {error}"))
+        })?;
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Debug for LockToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LockToken(…)")
+    }
+}
+
+/// The value of a lock, written straight into the command: token, colon, owner.
+pub(super) struct Holder<'a> {
+    head: [u8; HEX + 1],
+    owner: &'a str,
+}
+
+impl<'a> Holder<'a> {
+    pub(super) fn new(token: &LockToken, owner: &'a str) -> Self {
+        let mut head = [b':'; HEX + 1];
+        for (pair, byte) in head.chunks_exact_mut(2).zip(token.0) {
+            pair[0] = digit(byte >> 4);
+            pair[1] = digit(byte & 15);
+        }
+        Self { head, owner }
+    }
+}
+
+impl ToRedisArgs for Holder<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut word = out.writer_for_next_arg();
+        // Writing into memory does not fail.
+        let _ = word.write_all(&self.head);
+        let _ = word.write_all(self.owner.as_bytes());
+    }
+}
+
+/// The owner in the value of a lock; none where the value is not one of this crate's.
+pub(super) fn owner(holder: &[u8]) -> Option<String> {
+    let (token, owner) = holder.split_at_checked(HEX + 1)?;
+    let hex = |&byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let ours = token[..HEX].iter().all(hex) && token[HEX] == b':';
+    ours.then(|| String::from_utf8_lossy(owner).into_owned())
+}
+
+fn digit(half: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(half)]
+}

@@ -1,0 +1,94 @@
+//! What several test binaries share.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use auth_adapter_redis::script::{Call, library};
+use auth_adapter_redis::testing::{Reply, Server, random_prefix, shared};
+use auth_adapter_redis::{Error, Redis, RedisBuilder, Script, ServerErrorKind};
+
+/// Longer than any test runs.
+pub const LONG: Duration = Duration::from_secs(60);
+/// A lease or a TTL that a test waits out.
+pub const SHORT: Duration = Duration::from_millis(120);
+
+/// A handle on the server that this test binary shares, under a prefix of its own.
+pub async fn redis() -> Redis {
+    let redis = patient(shared()).prefix(random_prefix()).build().unwrap();
+    redis.connected().await;
+    redis
+}
+
+/// A handle on a server of the test's own.
+pub async fn redis_on(server: &Server) -> Redis {
+    let redis = patient(server).build().unwrap();
+    redis.connected().await;
+    redis
+}
+
+/// Settings for tests of outcomes, not of deadlines: a busy machine must not fail them.
+pub fn patient(server: &Server) -> RedisBuilder {
+    quick(server.url()).call_deadline(Duration::from_secs(10))
+}
+
+/// Settings that come back as soon as the server does.
+pub fn quick(url: String) -> RedisBuilder {
+    let backoff = (Duration::from_millis(5), Duration::from_millis(20));
+    Redis::builder().url(url).backoff(backoff.0, backoff.1)
+}
+
+/// A script of this crate.
+pub fn script(name: &str) -> &'static Script {
+    library().get(name).expect("the script is there")
+}
+
+/// Begins a call of a lock script on key `lock`.
+pub fn on_lock<'a>(name: &str, redis: &'a Redis) -> Call<'a> {
+    script(name).call(redis).key("lock", "lock")
+}
+
+/// Speaks to the shared server as other software would, with the handle's prefix before `key`.
+pub fn raw(redis: &Redis, command: &str, key: &str, rest: &[&str]) -> Reply {
+    raw_on(shared(), redis, command, key, rest)
+}
+
+/// Speaks to a server as other software would.
+pub fn raw_on(server: &Server, redis: &Redis, command: &str, key: &str, rest: &[&str]) -> Reply {
+    let key = format!("{}{key}", redis.prefix());
+    let words: Vec<&str> = [command, &key].into_iter().chain(rest.iter().copied()).collect();
+    server.command(&words).unwrap()
+}
+
+/// The value of a lock as a holder of this crate writes it.
+pub fn holder(digit: char) -> String {
+    format!("{}:test", digit.to_string().repeat(32))
+}
+
+/// Whether an error is the server's of this kind.
+#[track_caller]
+pub fn assert_server<T: std::fmt::Debug>(outcome: Result<T, Error>, kind: ServerErrorKind) {
+    match outcome {
+        Err(Error::Server(error)) if error.kind == kind => {}
+        other => panic!("expected {kind:?}, got {other:?}"),
+    }
+}
+
+/// A server that is full: reads and deletes go, what grows does not.
+pub fn full_server() -> Server {
+    let server = Server::start().unwrap();
+    let used = server.info_field("memory", "used_memory").unwrap();
+    assert!(used.parse::<u64>().unwrap() > 1024);
+    set(&server, "maxmemory", "1024");
+    server
+}
+
+/// `CONFIG SET`.
+pub fn set(server: &Server, name: &str, value: &str) {
+    let reply = server.command(&["CONFIG", "SET", name, value]).unwrap();
+    assert_eq!(reply.text(), Some("OK"), "{reply:?}");
+}
+
+/// The folder of the package.
+pub static ROOT: LazyLock<&std::path::Path> =
+    LazyLock::new(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")));
