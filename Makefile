@@ -1,0 +1,45 @@
+# Written for GNU make 3.81 too, which is the one macOS has.
+
+CARGO ?= cargo
+
+# Fails, and cargo is not run, when there is no server to be had.
+with_server = server=$$(tools/get-server) && REDIS_SERVER_BIN="$$server"
+
+.DEFAULT_GOAL := help
+.PHONY: help server tour test bench bench-all lint doc ci
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+server: ## find a Redis or Valkey server, or get one, and print its path
+	@tools/get-server
+
+tour: ## a walk through the crate, on a server of its own or on REDIS_URL
+	@if [ -n "$$REDIS_URL" ]; then $(CARGO) run --example tour; \
+	else $(with_server) $(CARGO) run --example tour; fi
+
+test: ## all tests and the examples in the documentation
+	@$(with_server) $(CARGO) test
+
+bench: ## the ratios that the README states, also left in target/ratios.txt
+	@$(with_server) $(CARGO) bench --bench ratios
+
+bench-all: ## every benchmark
+	@$(with_server) $(CARGO) bench
+
+# Twice for each set of features: --all-targets pulls in the tests' own features,
+# which hides what the library alone lacks.
+lint: ## formatting, and clippy for every set of features, warnings refused
+	$(CARGO) fmt --check
+	$(CARGO) clippy -- -D warnings
+	$(CARGO) clippy --no-default-features -- -D warnings
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets --no-default-features -- -D warnings
+	$(CARGO) clippy --all-targets --all-features -- -D warnings
+
+doc: ## the documentation, warnings refused
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --all-features
+
+ci: ## what CI runs
+	.ci/run
