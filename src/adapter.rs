@@ -17,7 +17,7 @@ use crate::key::slot;
 use crate::lock::{Acquire, LockToken, Locks};
 use health::{Call, Counters};
 use held::{Held, Hold};
-use pending::Pending;
+use pending::Background;
 
 pub use health::{Calls, Health};
 
@@ -85,6 +85,7 @@ pub struct RedisCacheAdapter {
     locks: Locks,
     fallback: LockFallback,
     held: Held,
+    background: Background,
     counters: Counters,
 }
 
@@ -96,6 +97,7 @@ impl RedisCacheAdapter {
             locks: Locks::new(redis),
             fallback: LockFallback::default(),
             held: Held::default(),
+            background: Background::default(),
             counters: Counters::default(),
         }
     }
@@ -185,7 +187,7 @@ impl CacheAdapter for RedisCacheAdapter {
             }
         };
         // Frees what this call may have taken, if it is dropped or its answer is lost.
-        let pending = Pending::new(&self.locks, key, &token, ttl);
+        let pending = self.background.pending(&self.locks, key, &token, ttl);
         let answer = self.locks.retry_acquire(key, token.clone(), ttl).await;
         match self.counters.seen(answer) {
             Ok(Acquire::Acquired(token)) => {
@@ -213,7 +215,7 @@ impl CacheAdapter for RedisCacheAdapter {
         let Some((token, left)) = self.held.pop(key).and_then(Hold::into_remote) else {
             return;
         };
-        let pending = Pending::new(&self.locks, key, &token, left);
+        let pending = self.background.pending(&self.locks, key, &token, left);
         match self.counters.seen(self.locks.release(key, &token).await) {
             Ok(_) => pending.disarm(),
             Err(error) => self.counters.failed(Call::ReleaseLock, &error),

@@ -13,7 +13,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
 use tokio::time::Instant;
 
-use crate::error::{Error, Result, classify};
+use crate::error::{Error, Result, classify, in_one_line};
 use crate::key::{Keys, Layout, check_prefix};
 
 pub use builder::RedisBuilder;
@@ -79,10 +79,13 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// Waits for something that sends nothing.
+    /// Waits for something that sends nothing. What is there only when the deadline has passed is
+    /// too late: what follows would send.
     pub(crate) async fn bound<T>(self, wait: impl Future<Output = T>) -> Result<T> {
-        let late = |_| Error::Unavailable("the deadline has passed".to_owned());
-        tokio::time::timeout_at(self.at, wait).await.map_err(late)
+        match tokio::time::timeout_at(self.at, wait).await {
+            Ok(got) if Instant::now() < self.at => Ok(got),
+            _ => Err(Error::Unavailable("the deadline has passed".to_owned())),
+        }
     }
 }
 
@@ -317,8 +320,8 @@ fn explain(error: &RedisError, deadline: Deadline) -> Error {
         ErrorKind::ClusterConnectionNotFound | ErrorKind::Client | ErrorKind::AuthenticationFailed
     ) || error.is_connection_refusal();
     match never_sent {
-        true => Error::Unavailable(error.to_string()),
-        false => unanswered(deadline, error.to_string()),
+        true => Error::Unavailable(in_one_line(error)),
+        false => unanswered(deadline, in_one_line(error)),
     }
 }
 

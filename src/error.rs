@@ -196,6 +196,13 @@ pub(crate) fn classify(code: &str, message: &str) -> ServerError {
     }
 }
 
+/// The text of another crate's error. That of a parser has several lines.
+pub(crate) fn in_one_line(error: &dyn fmt::Display) -> String {
+    let text = error.to_string();
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join(", ")
+}
+
 fn unwrap_script_error(message: &str) -> Option<(&str, &str)> {
     let raised = message.strip_prefix("Error running script")?.rsplit_once("@user_script:")?.1;
     let (_line, raised) = raised.split_once(": ")?;

@@ -60,8 +60,8 @@ use std::sync::LazyLock;
 pub use call::Call;
 pub use contract::{Contract, ContractError, Given, Outcome, Param, Repeat};
 pub use library::{Script, ScriptLibrary};
-pub use reply::FromReply;
 pub(crate) use reply::decode;
+pub use reply::{FromReply, shape_of};
 
 /// One operation of this crate, found at its first use.
 pub(crate) type Operation = LazyLock<&'static Script>;

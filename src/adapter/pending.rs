@@ -1,30 +1,59 @@
 //! A lock that may be ours without our knowing: freed in the background.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::lock::{LockToken, Locks};
 
-/// The wait between two tries to free it.
+/// The wait between two tries to free a lock.
 const RETRY: Duration = Duration::from_millis(200);
+/// How many locks one adapter frees in the background at a time.
+const AT_ONCE: usize = 256;
+
+/// The locks that an adapter frees in the background, a bounded number of them.
+#[derive(Debug, Clone)]
+pub(super) struct Background(Arc<Semaphore>);
+
+impl Default for Background {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
 
 /// Unless disarmed, dropping it releases the token in the background, until that is answered or the
 /// lease has ended by itself.
 pub(super) struct Pending(Option<Release>);
 
 struct Release {
+    background: Background,
     locks: Locks,
     key: Box<str>,
     token: LockToken,
     lease: Duration,
 }
 
-impl Pending {
-    pub(super) fn new(locks: &Locks, key: &str, token: &LockToken, lease: Duration) -> Self {
-        Self(Some(Release { locks: locks.clone(), key: key.into(), token: token.clone(), lease }))
+impl Background {
+    pub(super) fn pending(
+        &self,
+        locks: &Locks,
+        key: &str,
+        token: &LockToken,
+        lease: Duration,
+    ) -> Pending {
+        Pending(Some(Release {
+            background: self.clone(),
+            locks: locks.clone(),
+            key: key.into(),
+            token: token.clone(),
+            lease,
+        }))
     }
+}
 
+impl Pending {
     pub(super) fn disarm(mut self) {
         self.0 = None;
     }
@@ -32,21 +61,23 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // Outside a runtime nothing can be sent: the lease ends by itself.
-        if let Some(release) = self.0.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(release.run());
+        let Some(release) = self.0.take() else { return };
+        // Outside a runtime nothing can be sent.
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        let permit = release.background.0.clone().try_acquire_owned().ok();
+        match (runtime, permit) {
+            (Some(runtime), Some(permit)) => drop(runtime.spawn(release.run(permit))),
+            _ => tracing::warn!("a lock that may be held is left to end with its lease"),
         }
     }
 }
 
 impl Release {
-    async fn run(self) {
+    async fn run(self, _permit: OwnedSemaphorePermit) {
         let began = Instant::now();
         while let Err(error) = self.locks.release(&self.key, &self.token).await {
-            if began.elapsed() >= self.lease {
-                tracing::warn!(%error, "a lock could not be freed and ended with its lease");
+            if !error.is_node_fault() || began.elapsed() >= self.lease {
+                tracing::warn!(%error, "a lock could not be freed and ends with its lease");
                 return;
             }
             tokio::time::sleep(RETRY).await;

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::supervisor::{Supervisor, Target};
 use super::{Deadline, decode, unanswered};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_one_line};
 
 /// What callers see of the connection.
 #[derive(Clone)]
@@ -114,7 +114,7 @@ impl Link {
         *sent = true;
         let reply = connection.send_packed_command(cmd).await;
         let cut = match &reply {
-            Err(error) if error.is_unrecoverable_error() => error.to_string(),
+            Err(error) if error.is_unrecoverable_error() => in_one_line(error),
             _ => return decode(reply, deadline),
         };
         self.alarm.lost(id);

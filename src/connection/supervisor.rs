@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::link::{Alarm, State};
+use crate::error::in_one_line;
 
 /// How many commands may wait for the socket; beyond that, callers wait for room.
 const PIPELINE_BUFFER: usize = 1024;
@@ -115,7 +116,7 @@ impl Supervisor {
             .client
             .get_multiplexed_async_connection_with_config(&self.config(id))
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| in_one_line(&error))?;
         let identity = self.introduce(&connection).await?;
         self.end_previous(&connection, identity.as_ref()).await?;
         if !self.eviction_checked {
@@ -236,7 +237,9 @@ async fn ask(connection: &MultiplexedConnection, words: &[&str]) -> Result<Value
     let reply = connection.clone().send_packed_command(&cmd).await;
     match reply.and_then(Value::extract_error) {
         Ok(value) => Ok(value),
-        Err(error) => Err(format!("{} {error}", error.code().unwrap_or_default())),
+        Err(error) => {
+            Err(in_one_line(&format_args!("{} {error}", error.code().unwrap_or_default())))
+        }
     }
 }
 

@@ -9,12 +9,12 @@ pub trait FromReply: Sized {
     /// The shape, in words.
     fn shape() -> String;
 
-    /// Takes the value, or gives it back where it has another shape.
+    /// Takes the value.
     ///
     /// # Errors
     ///
-    /// The value itself.
-    fn from_reply(value: Value) -> Result<Self, Value>;
+    /// The shape that it has instead, as [`shape_of`] words it.
+    fn from_reply(value: Value) -> Result<Self, String>;
 }
 
 impl FromReply for i64 {
@@ -22,10 +22,10 @@ impl FromReply for i64 {
         "int".to_owned()
     }
 
-    fn from_reply(value: Value) -> Result<Self, Value> {
+    fn from_reply(value: Value) -> Result<Self, String> {
         match value {
             Value::Int(int) => Ok(int),
-            other => Err(other),
+            other => Err(shape_of(&other)),
         }
     }
 }
@@ -35,11 +35,11 @@ impl FromReply for Vec<u8> {
         "string".to_owned()
     }
 
-    fn from_reply(value: Value) -> Result<Self, Value> {
+    fn from_reply(value: Value) -> Result<Self, String> {
         match value {
             Value::BulkString(bytes) => Ok(bytes),
             Value::SimpleString(text) => Ok(text.into_bytes()),
-            other => Err(other),
+            other => Err(shape_of(&other)),
         }
     }
 }
@@ -49,9 +49,9 @@ impl FromReply for String {
         "UTF-8 string".to_owned()
     }
 
-    fn from_reply(value: Value) -> Result<Self, Value> {
+    fn from_reply(value: Value) -> Result<Self, String> {
         let bytes = Vec::from_reply(value)?;
-        Self::from_utf8(bytes).map_err(|error| Value::BulkString(error.into_bytes()))
+        Self::from_utf8(bytes).map_err(|_| "string that is not UTF-8".to_owned())
     }
 }
 
@@ -60,7 +60,7 @@ impl<T: FromReply> FromReply for Option<T> {
         format!("{} or nil", T::shape())
     }
 
-    fn from_reply(value: Value) -> Result<Self, Value> {
+    fn from_reply(value: Value) -> Result<Self, String> {
         match value {
             Value::Nil => Ok(None),
             value => T::from_reply(value).map(Some),
@@ -74,10 +74,12 @@ impl<T: FromReply> FromReply for Vec<T> {
         format!("array of {}", T::shape())
     }
 
-    fn from_reply(value: Value) -> Result<Self, Value> {
+    fn from_reply(value: Value) -> Result<Self, String> {
         match value {
-            Value::Array(items) => items.into_iter().map(T::from_reply).collect(),
-            other => Err(other),
+            Value::Array(items) => {
+                items.into_iter().zip(1..).map(|(item, at)| part(item, at)).collect()
+            }
+            other => Err(shape_of(&other)),
         }
     }
 }
@@ -87,9 +89,9 @@ impl<A: FromReply, B: FromReply> FromReply for (A, B) {
         format!("array [{}, {}]", A::shape(), B::shape())
     }
 
-    fn from_reply(value: Value) -> Result<Self, Value> {
+    fn from_reply(value: Value) -> Result<Self, String> {
         let [a, b] = fixed(value)?;
-        Ok((A::from_reply(a)?, B::from_reply(b)?))
+        Ok((part(a, 1)?, part(b, 2)?))
     }
 }
 
@@ -98,9 +100,9 @@ impl<A: FromReply, B: FromReply, C: FromReply> FromReply for (A, B, C) {
         format!("array [{}, {}, {}]", A::shape(), B::shape(), C::shape())
     }
 
-    fn from_reply(value: Value) -> Result<Self, Value> {
+    fn from_reply(value: Value) -> Result<Self, String> {
         let [a, b, c] = fixed(value)?;
-        Ok((A::from_reply(a)?, B::from_reply(b)?, C::from_reply(c)?))
+        Ok((part(a, 1)?, part(b, 2)?, part(c, 3)?))
     }
 }
 
@@ -110,34 +112,39 @@ impl FromReply for Value {
         "anything".to_owned()
     }
 
-    fn from_reply(value: Value) -> Result<Self, Value> {
+    fn from_reply(value: Value) -> Result<Self, String> {
         Ok(value)
     }
 }
 
-fn fixed<const N: usize>(value: Value) -> Result<[Value; N], Value> {
+fn fixed<const N: usize>(value: Value) -> Result<[Value; N], String> {
     match value {
-        Value::Array(items) => items.try_into().map_err(Value::Array),
-        other => Err(other),
+        Value::Array(items) => {
+            items.try_into().map_err(|items: Vec<_>| format!("array of {}", items.len()))
+        }
+        other => Err(shape_of(&other)),
     }
+}
+
+/// One item of an array, the first at 1.
+fn part<T: FromReply>(item: Value, at: usize) -> Result<T, String> {
+    T::from_reply(item).map_err(|shape| format!("array with {shape} at {at}"))
 }
 
 /// Decodes the reply of `call`. The error names the shapes and never the content.
 pub(crate) fn decode<T: FromReply>(call: &str, value: Value) -> Result<T> {
-    T::from_reply(value).map_err(|value| Error::Reply {
+    T::from_reply(value).map_err(|got| Error::Reply {
         call: call.to_owned(),
         expected: T::shape(),
-        got: shape_of(&value),
+        got,
     })
 }
 
-fn shape_of(value: &Value) -> String {
+/// The shape of a value in words, without its content.
+pub fn shape_of(value: &Value) -> String {
     match value {
         Value::Nil => "nil".to_owned(),
         Value::Int(_) => "int".to_owned(),
-        Value::BulkString(bytes) if std::str::from_utf8(bytes).is_err() => {
-            "string that is not UTF-8".to_owned()
-        }
         Value::BulkString(_) | Value::SimpleString(_) | Value::VerbatimString { .. } => {
             "string".to_owned()
         }

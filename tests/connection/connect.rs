@@ -179,3 +179,23 @@ async fn a_dropped_handle_closes_its_connection_and_ends_its_loop() {
     let ours: u64 = after.parse::<u64>().unwrap() - before.parse::<u64>().unwrap();
     assert_eq!(ours, 1, "only this test's own question");
 }
+
+#[tokio::test]
+async fn a_server_that_may_evict_locks_is_warned_of_once() {
+    const WARNING: &str = "maxmemory-policy noeviction";
+    let (log, _listening) = events();
+    let server = Server::start().unwrap();
+    redis_on(&server).await;
+    set(&server, "maxmemory-policy", "allkeys-lru");
+    redis_on(&server).await;
+    assert_eq!(log.count(WARNING), 0, "no limit, no eviction: {}", log.text());
+    set(&server, "maxmemory", "100mb");
+    let redis = redis_on(&server).await;
+    assert_eq!(log.count(WARNING), 1, "{}", log.text());
+    server.command(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
+    comes_alive(&redis).await;
+    assert_eq!(log.count(WARNING), 1, "once a handle: {}", log.text());
+    set(&server, "maxmemory-policy", "noeviction");
+    redis_on(&server).await;
+    assert_eq!(log.count(WARNING), 1, "{}", log.text());
+}

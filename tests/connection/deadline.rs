@@ -64,3 +64,20 @@ async fn an_unknown_acquire_is_resolved_by_its_token() {
     assert_eq!(server.command(&["GET", "k"]).unwrap(), taken, "one hold, not two");
     assert_eq!(locks.release("k", &token).await.unwrap(), Release::Freed);
 }
+
+#[tokio::test]
+async fn bytes_that_are_no_reply_are_told_in_one_line() {
+    let (log, _listening) = events();
+    let server = Server::start().unwrap();
+    let proxy = Proxy::to(&server).unwrap();
+    let redis = through(&proxy).await;
+    proxy.garbage();
+    let told = redis.ping().await.unwrap_err().to_string();
+    is_down(&redis).await;
+    let refused = redis.ping().await.unwrap_err().to_string();
+    for text in [told, refused] {
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+    assert_eq!(log.count("cannot connect"), 1, "{}", log.text());
+    assert!(log.text().lines().all(|line| line.contains("redis")), "{}", log.text());
+}

@@ -131,6 +131,7 @@ async fn late_bytes_of_the_old_connection_never_execute() {
 /// bytes do execute.
 #[tokio::test]
 async fn without_the_right_to_kill_late_bytes_execute_and_it_is_logged() {
+    let (log, _listening) = events();
     let server = Server::start().unwrap();
     let user = ["ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", "-client|kill"];
     if server.command(&user).unwrap().is_error() {
@@ -151,6 +152,7 @@ async fn without_the_right_to_kill_late_bytes_execute_and_it_is_logged() {
     proxy.thaw();
     let late = async { while cache.get("k").await.unwrap().as_deref() != Some("old") {} };
     tokio::time::timeout(HANG, late).await.expect("the late write executes");
+    assert_eq!(log.count("CLIENT KILL was refused"), 1, "{}", log.text());
 }
 
 /// Connection ids begin anew with the server's process.

@@ -1,7 +1,7 @@
 //! What several test binaries share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use auth_adapter_redis::script::{Call, library};
@@ -12,6 +12,10 @@ use auth_adapter_redis::{Error, Redis, RedisBuilder, Script, ServerErrorKind};
 pub const LONG: Duration = Duration::from_secs(60);
 /// A lease or a TTL that a test waits out.
 pub const SHORT: Duration = Duration::from_millis(120);
+/// What a busy machine may add to a deadline.
+pub const SLACK: Duration = Duration::from_millis(200);
+/// Past this something hangs.
+pub const HANG: Duration = Duration::from_secs(20);
 
 /// A handle on the server that this test binary shares, under a prefix of its own.
 pub async fn redis() -> Redis {
@@ -92,3 +96,58 @@ pub fn set(server: &Server, name: &str, value: &str) {
 /// The folder of the package.
 pub static ROOT: LazyLock<&std::path::Path> =
     LazyLock::new(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")));
+
+/// Waits until there is a connection and a call on it passes.
+pub async fn comes_alive(redis: &Redis) {
+    tokio::time::timeout(HANG, redis.connected()).await.expect("it comes alive");
+    // A caller that tries again at once, in the one thread that the reconnect loop has too.
+    tokio::time::timeout(HANG, async { while redis.ping().await.is_err() {} }).await.unwrap();
+}
+
+/// Waits until something holds that a server or a task brings about by itself.
+pub async fn until(mut holds: impl FnMut() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(HANG, wait).await.expect("it comes to hold");
+}
+
+/// The events that this thread emits as long as the guard lives.
+pub fn events() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+
+    /// How many events say so.
+    pub fn count(&self, what: &str) -> usize {
+        self.text().lines().filter(|line| line.contains(what)).count()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
