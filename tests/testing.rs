@@ -262,25 +262,26 @@ fn gone_after_a_panic() -> Outcome {
 
 const HELPER: &str = "TESTING_HELPER";
 
-/// Run by the next test as a process of its own.
+/// Run by the next test as a process of its own, and by CI, to see what a failing run leaves.
 #[test]
 fn helper_with_a_server() -> Outcome {
     let own = Server::start()?;
     let Some(how) = std::env::var_os(HELPER) else {
         return Ok(());
     };
-    let server = if how == "shared" { shared() } else { &own };
+    let server = if how == "shared" || how == "fails" { shared() } else { &own };
     if how == "paused" {
         server.pause()?;
     }
     println!("\n<{} {}>", server.pid(), server.dir().display());
     io::stdin().read_to_end(&mut Vec::new())?;
+    assert_ne!(how, "fails", "as it was told to");
     Ok(())
 }
 
 #[test]
 fn gone_after_the_test_process_is_killed_or_ends() -> Outcome {
-    for how in ["running", "paused", "shared"] {
+    for how in ["running", "paused", "shared", "fails"] {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["--exact", "helper_with_a_server", "--nocapture"])
             .env(HELPER, how)
@@ -297,7 +298,7 @@ fn gone_after_the_test_process_is_killed_or_ends() -> Outcome {
         let (pid, dir) = told.split_once(' ').ok_or("not told")?;
         let (pid, dir): (u32, PathBuf) = (pid.parse()?, dir.into());
         let server = UnixStream::connect(dir.join("server.sock"))?;
-        if how == "shared" {
+        if how == "shared" || how == "fails" {
             // Nothing drops this one: the end of the process is all that ends it.
             drop(child.stdin.take());
         } else {
