@@ -3,6 +3,7 @@
 mod builder;
 mod flight;
 mod link;
+mod state;
 mod supervisor;
 
 use std::fmt;

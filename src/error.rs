@@ -66,7 +66,7 @@ pub enum Error {
     /// A script's header or binding lines break the contract of
     /// [`ScriptLibrary`](crate::ScriptLibrary).
     #[error(transparent)]
-    Contract(#[from] crate::script::ContractError),
+    Contract(#[from] ContractError),
 }
 
 /// The result of this crate's calls.
@@ -128,6 +128,17 @@ impl fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
+
+/// A script that does not keep the form of the header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("script {script}: {why}")]
+#[non_exhaustive]
+pub struct ContractError {
+    /// The script's path without `.lua`.
+    pub script: String,
+    /// The rule that it breaks.
+    pub why: String,
+}
 
 /// The server errors that callers tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

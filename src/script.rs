@@ -57,8 +57,9 @@ mod reply;
 
 use std::sync::LazyLock;
 
+pub use crate::error::ContractError;
 pub use call::Call;
-pub use contract::{Contract, ContractError, Given, Outcome, Param, Repeat};
+pub use contract::{Contract, Given, Outcome, Param, Repeat};
 pub use library::{Script, ScriptLibrary};
 pub(crate) use reply::decode;
 pub use reply::{FromReply, shape_of};

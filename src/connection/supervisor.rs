@@ -12,7 +12,7 @@ use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, Value};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::link::{Alarm, State};
+use super::state::{Alarm, State};
 use crate::error::in_one_line;
 
 /// How many commands may wait for the socket; beyond that, callers wait for room.

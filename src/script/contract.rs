@@ -66,17 +66,6 @@ pub enum Repeat {
     Counts,
 }
 
-/// A script that does not keep the form of the header.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("script {script}: {why}")]
-#[non_exhaustive]
-pub struct ContractError {
-    /// The script's path without `.lua`.
-    pub script: String,
-    /// The rule that it breaks.
-    pub why: String,
-}
-
 impl Contract {
     /// How many keys have a name of their own.
     pub(super) fn fixed_keys(&self) -> usize {

@@ -6,10 +6,10 @@ use std::path::Path;
 use include_dir::{Dir, File};
 
 use super::call::Call;
-use super::contract::{Contract, ContractError};
+use super::contract::Contract;
 use super::reply::decode;
 use crate::connection::Redis;
-use crate::error::{Error, Result};
+use crate::error::{ContractError, Error, Result};
 
 /// The folder whose files are no operations but parts of them.
 const SHARED: &str = "shared";
