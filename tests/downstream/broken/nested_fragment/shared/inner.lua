@@ -1,0 +1,1 @@
+local inner = 1
