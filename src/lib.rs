@@ -1,4 +1,28 @@
-//! Atomic operations on Redis and Valkey.
+#![doc = include_str!("../README.md")]
+//!
+//! ## Map of the crate
+//!
+//! Arrows point one way: what stands lower knows nothing of what stands above it.
+//!
+//! ```text
+//! lib                          what is public
+//!  └─ adapter                  policy: what happens when Redis is away
+//!      └─ cache, lock          the nouns: bind, call, decode; none knows another
+//!          └─ script           contracts, EVALSHA, the way back from NOSCRIPT
+//!              └─ connection   the handle, its deadlines and its reconnect loop
+//!                  └─ key      patterns, TTLs, layouts, slots, checks of input
+//!                      └─ error
+//! ```
+//!
+//! - [`adapter`]: [`CacheAdapter`], the seven operations that never fail, and [`RedisCacheAdapter`].
+//! - [`cache`] and [`lock`]: [`Cache`] and [`Locks`], the same with every error told. A file
+//!   `src/noun.rs` wraps the scripts of `scripts/noun/`.
+//! - [`script`]: [`Script`], [`ScriptLibrary`] and [`scripts!`], for this crate's scripts and yours.
+//! - [`Redis`] and [`RedisBuilder`]: one handle over a server, or over a connection of yours.
+//! - [`key`]: how keys are spelt, and what may become one.
+//! - [`Error`]: one for the crate; a refusal is a value and never one.
+//! - `testing`, with the feature of that name: real servers for anyone's tests. It stands beside the
+//!   others and uses none of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs)]
 
