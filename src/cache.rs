@@ -45,7 +45,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] where the key is empty, over 1024 bytes or has control characters;
+    /// [`Error::InvalidInput`] where the key is empty, over 2048 bytes or has control characters;
     /// [`Error::Server`] with `WRONGTYPE` where it holds no string; [`Error::Reply`] where that is
     /// not UTF-8; [`Error::Unavailable`] or [`Error::Unanswered`].
     pub async fn get(&self, key: &str) -> Result<Option<String>> {

@@ -21,6 +21,8 @@ pub use builder::RedisBuilder;
 pub(crate) use flight::{Flights, Turn};
 use link::Link;
 
+/// Longer than anyone waits, and far below what a clock can add.
+const MAX_CALL_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a call may take in all, unless the builder says otherwise.
 const DEFAULT_CALL_DEADLINE: Duration = Duration::from_millis(250);
 
@@ -146,7 +148,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] where it is zero.
+    /// [`Error::InvalidInput`] where it is zero, or a day or more.
     pub fn with_call_deadline(mut self, deadline: Duration) -> Result<Self> {
         check_deadline(deadline)?;
         Arc::make_mut(&mut self.settings).call_deadline = deadline;
@@ -297,6 +299,9 @@ impl From<redis::cluster_async::ClusterConnection> for Redis {
 pub(crate) fn check_deadline(deadline: Duration) -> Result<()> {
     if deadline.is_zero() {
         return Err(Error::invalid("call deadline", "must not be zero"));
+    }
+    if deadline >= MAX_CALL_DEADLINE {
+        return Err(Error::invalid("call deadline", "must be below a day"));
     }
     Ok(())
 }

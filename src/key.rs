@@ -10,10 +10,10 @@ mod ttl;
 
 use std::time::Duration;
 
-pub use id::{SessionId, TokenHash, UserId};
-pub(crate) use id::{check_key, check_name, check_prefix};
+pub use id::{SessionId, TokenHash, UserId, check_key};
+pub(crate) use id::{check_name, check_prefix};
 pub use slot::slot;
-pub(crate) use ttl::{left, millis};
+pub use ttl::{left, millis};
 
 /// How the user's keys are spelt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -189,14 +189,15 @@ mod ids {
     fn each_takes_what_its_rule_allows_and_gives_it_back() {
         for_all(outside(), |id| {
             let good = is_good(&id, 512);
-            let good_user = good && !id.contains(['{', '}']) && !id.ends_with(":state");
+            let good_hash = good && !id.contains(['{', '}']);
+            let good_user = good_hash && !id.ends_with(":state");
             for (taken, what, good) in [
                 (UserId::new(&id).map(|id| id.as_str().to_owned()), "user id", good_user),
                 (id.parse::<UserId>().map(|id| id.to_string()), "user id", good_user),
                 (SessionId::new(&id).map(|id| id.as_str().to_owned()), "session id", good),
                 (id.parse::<SessionId>().map(|id| id.to_string()), "session id", good),
-                (TokenHash::new(&id).map(|id| id.as_str().to_owned()), "token hash", good),
-                (id.parse::<TokenHash>().map(|id| id.to_string()), "token hash", good),
+                (TokenHash::new(&id).map(|id| id.as_str().to_owned()), "token hash", good_hash),
+                (id.parse::<TokenHash>().map(|id| id.to_string()), "token hash", good_hash),
             ] {
                 prop_assert_eq!(refused(&taken, what), !good);
                 prop_assert_eq!(taken.ok(), good.then(|| id.clone()));
@@ -330,7 +331,7 @@ mod edge {
         let (redis, token) = runtime.block_on(async { (away().await, token().await) });
         for_all(outside(), |key| {
             for outcome in runtime.block_on(outcomes(&redis, &token, &key)) {
-                match is_good(&key, 1024) {
+                match is_good(&key, 2048) {
                     true => prop_assert!(unavailable(&outcome), "{:?}", outcome),
                     false => prop_assert!(refused(&outcome, "key"), "{:?}", outcome),
                 }
@@ -340,13 +341,24 @@ mod edge {
     }
 
     #[tokio::test]
-    async fn the_longest_key_has_1024_bytes() {
+    async fn the_longest_key_has_2048_bytes() {
         let (redis, token) = (away().await, token().await);
-        for (key, good) in [("k".repeat(1024), true), ("é".repeat(512) + "k", false)] {
+        for (key, good) in [("k".repeat(2048), true), ("é".repeat(1024) + "k", false)] {
             for outcome in outcomes(&redis, &token, &key).await {
                 assert_eq!(unavailable(&outcome), good, "{outcome:?}");
                 assert_eq!(refused(&outcome, "key"), !good, "{outcome:?}");
             }
+        }
+    }
+
+    /// Whatever ids are good, their keys are.
+    #[tokio::test]
+    async fn the_longest_ids_make_a_good_key() {
+        let longest = "x".repeat(512);
+        let (user, session) = (UserId::new(&longest).unwrap(), SessionId::new(&longest).unwrap());
+        let key = Keys::new(Layout::HashTagged).session_active(&user, &session);
+        for outcome in outcomes(&away().await, &token().await, &key).await {
+            assert!(unavailable(&outcome), "{outcome:?}");
         }
     }
 

@@ -89,6 +89,7 @@ return 0
             ("local one = ARGV[1]", "local uno = ARGV[1]", "expected `local one = ARGV[1]`"),
             ("local one = ARGV[1]", "local one = ARGV[2]", "expected `local one = ARGV[1]`"),
             ("return 0", "local three = ARGV[3]", "does not name"),
+            ("return 0", "-- more:\n\nreturn redis.call('GET', KEYS[2])", "does not name"),
         ] {
             let broken = GOOD.replacen(from, to, 1);
             assert_ne!(broken, GOOD, "{from}");
@@ -123,6 +124,11 @@ return 0
         assert_eq!(script.sha(), sha);
         assert_eq!(library.iter().len(), 1, "a fragment is no operation");
 
+        for mistyped in ["  -- @include shared/part", "--@include shared/part", "-- @include"] {
+            let with = GOOD.replace("return 0", mistyped);
+            let error = folder(vec![file("a/b.lua", &with), part()]).unwrap_err();
+            assert!(error.contains("is no include"), "{error}");
+        }
         let missing = folder(vec![file("a/b.lua", &with)]).unwrap_err();
         assert!(missing.contains("\"shared/part\", which is not there"), "{missing}");
         let deeper = file("shared/part.lua", "-- @include shared/other\n");

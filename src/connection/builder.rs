@@ -163,7 +163,8 @@ impl RedisBuilder {
     /// # Errors
     ///
     /// [`Error::Config`] where the URL or the combination of settings cannot be used, or outside a
-    /// Tokio runtime. [`Error::InvalidInput`] for a bad prefix or a zero duration.
+    /// Tokio runtime. [`Error::InvalidInput`] for a bad prefix, a zero duration, or a deadline of a
+    /// day or more.
     pub fn build(self) -> Result<Redis> {
         check_deadline(self.call_deadline)?;
         if self.connect_timeout.is_zero() {

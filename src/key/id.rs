@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 
 /// The longest id or name, in bytes.
 const MAX_ID: usize = 512;
-/// The longest key that the cache and the locks take, in bytes.
-const MAX_KEY: usize = 1024;
+/// The longest key that the cache and the locks take, in bytes: two of the longest ids and more.
+const MAX_KEY: usize = 2048;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:expr, $show:expr) => {
@@ -77,9 +77,9 @@ id! {
 }
 
 id! {
-    /// The hash of a refresh token, as the caller's database stores it. Never the raw token:
-    /// [`Debug`](fmt::Debug) shows none of it, in case it was one.
-    TokenHash, "token hash", |_| Ok(()), |_| "…"
+    /// The hash of a refresh token, as the caller's database stores it, without braces: its key has no
+    /// hash tag. Never the raw token: [`Debug`](fmt::Debug) shows none of it, in case it was one.
+    TokenHash, "token hash", |hash| no_braces("token hash", hash), |_| "…"
 }
 
 /// What every id and name from outside must be.
@@ -87,8 +87,13 @@ pub(crate) fn check_name(what: &'static str, name: &str) -> Result<()> {
     check_text(what, name, MAX_ID)
 }
 
-/// What a key of the cache or a lock must be. Braces are the caller's: a hash tag of its choice.
-pub(crate) fn check_key(key: &str) -> Result<()> {
+/// Checks a key before anything is sent, as the cache and the locks do. Braces are the caller's: a
+/// hash tag of its choice.
+///
+/// # Errors
+///
+/// [`Error::InvalidInput`] where the key is empty, over 2048 bytes, or has control characters.
+pub fn check_key(key: &str) -> Result<()> {
     check_text("key", key, MAX_KEY)
 }
 

@@ -132,7 +132,7 @@ impl Contract {
         Ok(contract)
     }
 
-    /// Each name that is bound has its line, in the header's order, and no other binding follows.
+    /// Each name that is bound has its line, in the header's order, and nothing below takes more.
     fn check_bindings(&self, lines: &mut Lines<'_>) -> Result<(), String> {
         let bound = self.params().filter(|(_, _, param)| !param.variadic);
         for (table, index, param) in bound {
@@ -143,10 +143,13 @@ impl Contract {
                 return Err(format!("expected `{raw}` below the header, found `{line}`"));
             }
         }
-        let next = lines.next().unwrap_or_default();
-        let more = ["KEYS[", "ARGV["].iter().any(|table| next.contains(table));
-        if more && next.starts_with("local ") {
-            return Err(format!("`{next}` binds what the header does not name"));
+        for line in lines {
+            for (table, params) in [("KEYS", &self.keys), ("ARGV", &self.args)] {
+                let variadic = params.last().is_some_and(|param| param.variadic);
+                if !variadic && indexes(line, table).any(|index| index > params.len()) {
+                    return Err(format!("`{}` takes what the header does not name", line.trim()));
+                }
+            }
         }
         Ok(())
     }
@@ -156,6 +159,12 @@ impl Contract {
         let args = self.args.iter().enumerate().map(|(i, p)| ("ARGV", i + 1, p));
         keys.chain(args)
     }
+}
+
+/// The numbers by which a line takes from `KEYS` or `ARGV`.
+fn indexes(line: &str, table: &str) -> impl Iterator<Item = usize> {
+    let taken = line.split(table).skip(1).filter_map(|rest| rest.strip_prefix('['));
+    taken.filter_map(|rest| rest.split(']').next()?.trim().parse().ok())
 }
 
 /// A label and its entries.

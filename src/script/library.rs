@@ -15,6 +15,8 @@ use crate::error::{ContractError, Error, Result};
 const SHARED: &str = "shared";
 /// A line that begins so is replaced by the fragment that it names.
 const INCLUDE: &str = "-- @include ";
+/// What no other line has.
+const MARK: &str = "@include";
 
 /// The scripts of one embedded folder, by `noun/verb`. Made once, kept for the life of the process.
 ///
@@ -164,19 +166,28 @@ fn collect(dir: &'static Dir<'static>, into: &mut Vec<&'static File<'static>>) {
 fn expand(text: &str, fragments: &BTreeMap<String, &str>) -> Result<String, String> {
     let mut source = String::with_capacity(text.len());
     for line in text.lines() {
-        let Some(name) = line.strip_prefix(INCLUDE) else {
-            source.push_str(line);
-            source.push('\n');
-            continue;
-        };
-        let fragment = fragments
-            .get(name.trim())
-            .ok_or_else(|| format!("includes {name:?}, which is not there"))?;
-        if fragment.lines().any(|line| line.starts_with(INCLUDE)) {
-            return Err(format!("includes {name:?}, which includes again"));
+        match included(line)? {
+            None => source.push_str(line),
+            Some(name) => {
+                let fragment = fragments
+                    .get(name)
+                    .ok_or_else(|| format!("includes {name:?}, which is not there"))?;
+                if fragment.contains(MARK) {
+                    return Err(format!("includes {name:?}, which includes again"));
+                }
+                source.push_str(fragment.trim_end());
+            }
         }
-        source.push_str(fragment.trim_end());
         source.push('\n');
     }
     Ok(source)
+}
+
+/// The fragment that a line names. What only looks like an include would be a mere comment.
+fn included(line: &str) -> Result<Option<&str>, String> {
+    match line.strip_prefix(INCLUDE).map(str::trim) {
+        Some(name) if !name.is_empty() => Ok(Some(name)),
+        None if !line.contains(MARK) => Ok(None),
+        _ => Err(format!("`{}` is no include: write `{INCLUDE}shared/name`", line.trim())),
+    }
 }

@@ -125,6 +125,7 @@ async fn bad_settings_are_told_before_anything_is_tried() {
     assert!(!format!("{builder:?}").contains("hunter2"));
     let invalid = [
         Redis::builder().call_deadline(Duration::ZERO),
+        Redis::builder().call_deadline(Duration::MAX),
         Redis::builder().connect_timeout(Duration::ZERO),
         Redis::builder().backoff(Duration::ZERO, DEADLINE),
         Redis::builder().backoff(DEADLINE, DEADLINE / 2),

@@ -125,7 +125,7 @@ pub fn outside() -> impl Strategy<Value = String> {
         1 => Just(String::new()),
         4 => text(),
         2 => (text(), control, text()).prop_map(|(left, mark, right)| format!("{left}{mark}{right}")),
-        3 => ("[aé€🔑]", 120..1030_usize).prop_map(|(character, times)| character.repeat(times)),
+        3 => ("[aé€🔑]", 240..2060_usize).prop_map(|(character, times)| character.repeat(times)),
     ]
 }
 

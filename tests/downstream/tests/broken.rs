@@ -30,7 +30,7 @@ fn a_name_that_is_bound_as_another_is_refused() {
 #[test]
 fn an_argument_that_the_header_does_not_name_is_refused() {
     let library = ScriptLibrary::new(scripts!("$CARGO_MANIFEST_DIR/broken/unnamed_binding"));
-    assert_refused(library, "`local guest = ARGV[1]` binds what the header does not name");
+    assert_refused(library, "`local guest = ARGV[1]` takes what the header does not name");
 }
 
 #[test]
