@@ -111,8 +111,9 @@ impl Locks {
         Self { redis, owner }
     }
 
-    /// The same locks in another name, for whoever [inspects](Self::inspect) them. Ownership is
-    /// the token's, never the name's.
+    /// The same locks in another name, for whoever [inspects](Self::inspect) them. The name makes
+    /// nobody a holder: that takes the token. A token is used under the name it was acquired in,
+    /// which is part of the lock's value.
     ///
     /// # Errors
     ///

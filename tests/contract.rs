@@ -51,7 +51,9 @@ fn the_embedded_scripts_are_those_on_disk() {
         }
         let source = fs::read_to_string(&file).unwrap();
         if !source.contains("-- @include ") {
-            let embedded = library().get(&name).expect("embedded");
+            let embedded = library()
+                .get(&name)
+                .unwrap_or_else(|| panic!("{name} is not embedded: build again"));
             assert_eq!(embedded.source(), source, "{name} is stale: build again");
         }
         on_disk.insert(name);

@@ -12,7 +12,8 @@ use crate::lock::Acquire;
 pub struct Health {
     /// Whether the last call that said anything about it found Redis in order.
     pub reachable: bool,
-    /// Calls that were answered by their fallback because Redis was away.
+    /// Calls that were answered by their fallback: Redis was away, or refused what a sound server
+    /// with room and rights would have done (`OOM`, `NOPERM`, `BUSY`).
     pub swallowed: Calls,
     /// Calls that were at fault themselves: bad input, a key of the wrong type.
     pub rejected: Calls,

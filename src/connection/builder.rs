@@ -196,7 +196,13 @@ impl RedisBuilder {
             Some(_) if self.host.is_some() || self.port.is_some() || self.unix_socket.is_some() => {
                 return Err(Error::Config("a URL and a host, port or socket".to_owned()));
             }
-            Some(url) => parse(url)?,
+            Some(url) => {
+                let info = parse(url)?;
+                if self.tls && !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+                    return Err(Error::Config("TLS to a URL without it: write rediss".to_owned()));
+                }
+                info
+            }
             None => self.address()?.into_connection_info().map_err(config_error)?,
         };
         if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {

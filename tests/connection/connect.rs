@@ -119,6 +119,7 @@ async fn bad_settings_are_told_before_anything_is_tried() {
     let both = Redis::builder().url("redis://h").host("h").build();
     assert!(config(both).contains("a URL and a host"));
     config(Redis::builder().unix_socket("/s").port(1).build());
+    config(Redis::builder().url("redis://h").tls(true).build());
     let secret = Redis::connect("redis://user:hunter2@h:x/").await.unwrap_err();
     assert!(!format!("{secret} {secret:?}").contains("hunter2"));
     let builder = Redis::builder().url("redis://:hunter2@h").password("hunter2");
