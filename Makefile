@@ -6,7 +6,7 @@ CARGO ?= cargo
 with_server = server=$$(tools/get-server) && REDIS_SERVER_BIN="$$server"
 
 .DEFAULT_GOAL := help
-.PHONY: help server tour test bench bench-all lint doc ci
+.PHONY: help server servers tour test bench bench-all lint doc ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -14,6 +14,9 @@ help: ## list the targets
 
 server: ## find a Redis or Valkey server, or get one, and print its path
 	@tools/get-server
+
+servers: ## find or get each server of the matrix, and print their paths
+	@tools/get-matrix
 
 tour: ## a walk through the crate, on a server of its own or on REDIS_URL
 	@if [ -n "$$REDIS_URL" ]; then $(CARGO) run --example tour; \
