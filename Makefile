@@ -6,7 +6,7 @@ CARGO ?= cargo
 with_server = server=$$(tools/get-server) && REDIS_SERVER_BIN="$$server"
 
 .DEFAULT_GOAL := help
-.PHONY: help server servers tour test bench bench-all lint doc ci
+.PHONY: help server servers tour test matrix bench bench-all lint doc ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -24,6 +24,9 @@ tour: ## a walk through the crate, on a server of its own or on REDIS_URL
 
 test: ## all tests and the examples in the documentation
 	@$(with_server) $(CARGO) test
+
+matrix: ## all tests on each server, alone, with Sentinel and as a cluster: target/matrix.md
+	@tools/matrix
 
 bench: ## the ratios that the README states, also left in target/ratios.txt
 	@$(with_server) $(CARGO) bench --bench ratios
