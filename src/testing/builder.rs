@@ -1,9 +1,10 @@
 //! How a server is to be started.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::binary::Binary;
+use super::launch::Launch;
 use super::{Server, StartError};
 
 /// How a [`Server`] is to be started; made by [`Server::builder`].
@@ -71,35 +72,14 @@ impl ServerBuilder {
     ///
     /// [`StartError`], which carries the last lines the server logged.
     pub fn start(self) -> Result<Server, StartError> {
-        let binary = Binary::find(self.binary.as_deref())?;
-        Server::start_with(binary, &self.args, self.wait_until_ready)
+        Server::start_with(&self.launch()?)
     }
-}
 
-/// The command line of a server: defaults, then what was asked for, then what is the server's own.
-pub(super) fn command_line(
-    binary: &Binary,
-    asked_for: &[OsString],
-    port: u16,
-    socket: &Path,
-    dir: &Path,
-) -> Vec<OsString> {
-    let mut line = vec![binary.path.clone().into_os_string()];
-    let mut set = |option: &str, value: OsString| line.extend([option.into(), value]);
-    set("--save", OsString::new());
-    set("--appendonly", "no".into());
-    set("--bind", "127.0.0.1".into());
-    set("--loglevel", "notice".into());
-    // Older servers allow the command always, and refuse options they do not know.
-    if binary.version.0 >= 7 {
-        set("--enable-debug-command", "local".into());
+    /// What a server, or each one of a group, is started with.
+    pub(super) fn launch(self) -> Result<Launch, StartError> {
+        let mut launch = Launch::new(Binary::find(self.binary.as_deref())?);
+        launch.asked_for = self.args;
+        launch.wait_until_ready = self.wait_until_ready;
+        Ok(launch)
     }
-    line.extend_from_slice(asked_for);
-    let mut set = |option: &str, value: OsString| line.extend([option.into(), value]);
-    set("--port", port.to_string().into());
-    set("--unixsocket", socket.into());
-    set("--dir", dir.into());
-    set("--daemonize", "no".into());
-    set("--logfile", OsString::new());
-    line
 }

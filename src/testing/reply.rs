@@ -84,6 +84,14 @@ impl Reply {
         matches!(self, Self::Nil)
     }
 
+    /// An error reply as an error, for what must not be refused.
+    pub(super) fn or_refused(self) -> io::Result<Self> {
+        match self {
+            Self::Error(text) => Err(io::Error::other(text)),
+            reply => Ok(reply),
+        }
+    }
+
     /// Reads one reply of the second version of the protocol.
     pub(super) fn read(input: &mut impl BufRead) -> io::Result<Self> {
         let line = read_line(input)?;

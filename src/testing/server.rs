@@ -3,26 +3,21 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::binary::Binary;
-use super::builder::command_line;
+use super::launch::Launch;
 use super::log::Log;
 use super::watchdog::Watchdog;
-use super::{Reply, ServerBuilder, StartError, client, ports};
+use super::{Reply, ServerBuilder, StartError, client, dir, ports};
 
 /// Much more than a server needs, also on a busy machine that loads a lot.
 const START_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// How many ports are tried, should others take them first.
-const PORTS_TRIED: usize = 10;
 const LAST_WORDS: usize = 20;
 
 /// What a [`Server::restart`] finds of the data there was.
@@ -31,7 +26,10 @@ pub enum Data {
     /// What the server had saved: with `--appendonly yes` all it acknowledged but perhaps the last
     /// second, else what the last `SAVE` wrote. Without either a server starts empty all the same.
     Kept,
-    /// Nothing: its directory is emptied, as if it started on another machine.
+    /// Nothing: its directory is emptied, as if its disk were a new one.
+    ///
+    /// What says who the server is, is not data and stays: of a cluster's node the identity and the
+    /// slots that it knew.
     Lost,
 }
 
@@ -59,11 +57,10 @@ pub enum Data {
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    binary: Binary,
+    launch: Launch,
     port: u16,
     socket: PathBuf,
     command: Vec<OsString>,
-    wait_until_ready: bool,
     log: Arc<Log>,
     // Before the directory, since fields are dropped in order and the server uses it.
     running: Mutex<Running>,
@@ -75,6 +72,7 @@ struct Running {
     watchdog: Watchdog,
     /// Whether the watchdog has been told to start the server.
     started: bool,
+    paused: bool,
     /// The last process there was.
     pid: u32,
 }
@@ -94,44 +92,29 @@ impl Server {
         ServerBuilder::new()
     }
 
-    pub(super) fn start_with(
-        binary: Binary,
-        args: &[OsString],
-        wait_until_ready: bool,
-    ) -> Result<Self, StartError> {
-        let dir = private_dir().map_err(StartError::io("make a private directory"))?;
+    pub(super) fn start_with(launch: &Launch) -> Result<Self, StartError> {
+        ports::retried(|| {
+            let port = ports::free().map_err(StartError::io("find a free port"))?;
+            Self::start_at(launch, port)
+        })
+    }
+
+    /// Starts a server on a port that was free a moment ago.
+    pub(super) fn start_at(launch: &Launch, port: u16) -> Result<Self, Refused> {
+        let dir = dir::private().map_err(StartError::io("make a private directory"))?;
         let socket = dir.path().join("server.sock");
         let log = Arc::new(Log::default());
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            let port = ports::free().map_err(StartError::io("find a free port"))?;
-            let command = command_line(&binary, args, port, &socket, dir.path());
-            let mut watchdog = Watchdog::guard(dir.path(), &command, &log)
-                .map_err(StartError::io("run /bin/sh"))?;
-            match go(&mut watchdog, &log, wait_until_ready) {
-                Ok(pid) => {
-                    tracing::debug!(port, pid, "server started");
-                    return Ok(Self {
-                        binary,
-                        port,
-                        socket,
-                        command,
-                        wait_until_ready,
-                        log,
-                        running: Mutex::new(Running { watchdog, started: true, pid }),
-                        dir,
-                    });
-                }
-                Err(error) => {
-                    let again = watchdog.watched().now().port_taken && tried < PORTS_TRIED;
-                    watchdog.end_but_keep_dir();
-                    if !again {
-                        return Err(error);
-                    }
-                }
-            }
-        }
+        launch.write_files(dir.path()).map_err(StartError::io("write the server's files"))?;
+        let command = launch.command_line(port, &socket, dir.path());
+        let mut watchdog =
+            Watchdog::guard(dir.path(), &command, &log).map_err(StartError::io("run /bin/sh"))?;
+        let pid = go(&mut watchdog, &log, launch.wait_until_ready).map_err(|error| {
+            let port_taken = watchdog.watched().now().port_taken;
+            Refused { error, port_taken }
+        })?;
+        tracing::debug!(port, pid, "server started");
+        let running = Mutex::new(Running { watchdog, started: true, paused: false, pid });
+        Ok(Self { launch: launch.clone(), port, socket, command, log, running, dir })
     }
 
     /// `redis://127.0.0.1:PORT`.
@@ -166,12 +149,12 @@ impl Server {
 
     /// The server's version, such as `(7, 2, 4)`.
     pub fn version(&self) -> (u32, u32, u32) {
-        self.binary.version
+        self.launch.binary.version
     }
 
     /// Whether it is Valkey rather than Redis.
     pub fn is_valkey(&self) -> bool {
-        self.binary.valkey
+        self.launch.binary.valkey
     }
 
     /// All that the server printed, over all its restarts.
@@ -197,7 +180,10 @@ impl Server {
     ///
     /// When the server is not running.
     pub fn pause(&self) -> io::Result<()> {
-        self.lock().watchdog.signal(Signal::STOP)
+        let mut running = self.lock();
+        running.watchdog.signal(Signal::STOP)?;
+        running.paused = true;
+        Ok(())
     }
 
     /// Lets a paused server go on, with all that it was sent meanwhile.
@@ -206,7 +192,10 @@ impl Server {
     ///
     /// When the server is not running.
     pub fn resume(&self) -> io::Result<()> {
-        self.lock().watchdog.signal(Signal::CONT)
+        let mut running = self.lock();
+        running.watchdog.signal(Signal::CONT)?;
+        running.paused = false;
+        Ok(())
     }
 
     /// Kills the server if it runs, and starts it again on the same port and socket.
@@ -218,10 +207,13 @@ impl Server {
         let mut running = self.lock();
         self.kill_locked(&mut running).map_err(StartError::io("run /bin/sh"))?;
         if data == Data::Lost {
-            empty(self.dir.path()).map_err(StartError::io("empty the server's directory"))?;
+            let kept: Vec<_> = self.launch.files.iter().map(|(name, _)| *name).collect();
+            dir::empty(self.dir.path(), &kept)
+                .map_err(StartError::io("empty the server's directory"))?;
         }
         running.started = true;
-        running.pid = go(&mut running.watchdog, &self.log, self.wait_until_ready)?;
+        running.paused = false;
+        running.pid = go(&mut running.watchdog, &self.log, self.launch.wait_until_ready)?;
         Ok(())
     }
 
@@ -235,7 +227,23 @@ impl Server {
     ///
     /// When the server is not running or does not answer within five seconds.
     pub fn command(&self, words: &[impl AsRef<[u8]>]) -> io::Result<Reply> {
-        client::call(&self.socket, words, ANSWER_WITHIN)
+        self.command_after(&[], words)
+    }
+
+    /// As [`command`](Self::command), after others over the same connection that must not be
+    /// refused.
+    pub(super) fn command_after(
+        &self,
+        first: &[&[&str]],
+        words: &[impl AsRef<[u8]>],
+    ) -> io::Result<Reply> {
+        client::call(&self.socket, first, words, ANSWER_WITHIN)
+    }
+
+    /// Whether it runs and is not paused: whoever asks it gets an answer.
+    pub(super) fn answers(&self) -> bool {
+        let running = self.lock();
+        running.started && !running.paused && !running.watchdog.watched().now().ended
     }
 
     /// Makes the server forget its scripts, as a restart does.
@@ -244,10 +252,7 @@ impl Server {
     ///
     /// As [`command`](Self::command), and when the server refuses it.
     pub fn flush_scripts(&self) -> io::Result<()> {
-        match self.command(&["SCRIPT", "FLUSH"])? {
-            Reply::Error(error) => Err(io::Error::other(error)),
-            _ => Ok(()),
-        }
+        self.command(&["SCRIPT", "FLUSH"])?.or_refused().map(drop)
     }
 
     /// A field of what `INFO` tells, or `None` if it does not tell it.
@@ -301,6 +306,19 @@ impl Server {
     }
 }
 
+/// Why a server did not start, and whether it may on another port.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: StartError,
+    pub(super) port_taken: bool,
+}
+
+impl From<StartError> for Refused {
+    fn from(error: StartError) -> Self {
+        Self { error, port_taken: false }
+    }
+}
+
 /// Has the server started, waits until it is as far as wanted, and tells its process.
 fn go(watchdog: &mut Watchdog, log: &Log, wait_until_ready: bool) -> Result<u32, StartError> {
     watchdog.go().map_err(StartError::io("tell /bin/sh"))?;
@@ -314,29 +332,4 @@ fn go(watchdog: &mut Watchdog, log: &Log, wait_until_ready: bool) -> Result<u32,
         _ if progress.ended => Err(StartError::Ended { log: log.last(LAST_WORDS) }),
         _ => Err(StartError::TimedOut { waited: START_WITHIN, log: log.last(LAST_WORDS) }),
     }
-}
-
-/// A directory only this user can enter, with a path short enough for a socket in it.
-fn private_dir() -> io::Result<TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("server-").permissions(fs::Permissions::from_mode(0o700));
-    let temp = env::temp_dir();
-    // A socket's path has at most 104 bytes where it has the fewest.
-    if temp.as_os_str().len() > 70 {
-        builder.tempdir_in("/tmp")
-    } else {
-        builder.tempdir_in(std::path::absolute(temp)?)
-    }
-}
-
-fn empty(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
