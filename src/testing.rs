@@ -24,9 +24,11 @@
 mod binary;
 mod builder;
 mod client;
+mod cluster;
 mod connection;
 mod dir;
 mod error;
+mod group;
 mod launch;
 mod log;
 mod ports;
@@ -41,6 +43,7 @@ use std::io;
 use std::sync::OnceLock;
 
 pub use builder::ServerBuilder;
+pub use cluster::{Cluster, ClusterBuilder, Move};
 pub use error::StartError;
 pub use proxy::Proxy;
 pub use reply::Reply;

@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 
 use auth_adapter_redis::testing::{Data, Reply, Server, StartError, random_prefix, shared};
 
+#[path = "testing/cluster.rs"]
+mod cluster;
 #[path = "testing/proxy.rs"]
 mod proxy;
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type AnyError = Box<dyn std::error::Error>;
+type Outcome = Result<(), AnyError>;
 
 /// More than anything here takes, also on a busy machine.
 const LONG: Duration = Duration::from_secs(20);

@@ -162,6 +162,10 @@ impl Server {
         self.log.text()
     }
 
+    pub(super) fn last_words(&self, lines: usize) -> String {
+        self.log.last(lines)
+    }
+
     /// Ends the server with `kill -9` and waits until it is gone. One that is not running stays so.
     ///
     /// Clients see their connections closed and new ones refused, until [`restart`](Self::restart).

@@ -1,0 +1,99 @@
+//! What groups of servers have in common: they start at once, and are asked until they agree.
+
+use std::io;
+use std::panic::resume_unwind;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::launch::Launch;
+use super::server::Refused;
+use super::{Server, StartError};
+
+/// Much more than a group needs to agree, also on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// No server tells when it has heard of something, so it is asked this often.
+const ASKED_EVERY: Duration = Duration::from_millis(5);
+const LAST_WORDS: usize = 5;
+
+/// Starts servers at the same time, each on its port.
+pub(super) fn start_all(launches: &[(Launch, u16)]) -> Result<Vec<Server>, Refused> {
+    thread::scope(|scope| {
+        let starting: Vec<_> = launches
+            .iter()
+            .map(|(launch, port)| scope.spawn(move || Server::start_at(launch, *port)))
+            .collect();
+        // All are waited for, so that a port that was taken is told before what it led to.
+        let ended =
+            starting.into_iter().map(|thread| thread.join().unwrap_or_else(|p| resume_unwind(p)));
+        let (started, refused): (Vec<_>, Vec<_>) = ended.partition(Result::is_ok);
+        match refused.into_iter().filter_map(Result::err).max_by_key(|refused| refused.port_taken) {
+            Some(refused) => Err(refused),
+            None => Ok(started.into_iter().flatten().collect()),
+        }
+    })
+}
+
+/// Asks until the answer is there, at most so long; `Err` says what is still lacking.
+pub(super) fn ask_until<T>(
+    within: Duration,
+    mut ask: impl FnMut() -> Result<T, String>,
+) -> io::Result<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(lacking) if Instant::now() >= deadline => {
+                let text = format!("not within {within:?}: {lacking}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            Err(_) => thread::sleep(ASKED_EVERY),
+        }
+    }
+}
+
+/// Waits until a group that was just started is ready.
+pub(super) fn wait_until_ready(
+    servers: &[Server],
+    ready: impl FnMut() -> Result<(), String>,
+) -> Result<(), StartError> {
+    ask_until(READY_WITHIN, ready).map_err(|error| {
+        let mut log = format!("{error}\n");
+        for server in servers {
+            log.push_str(&format!("port {}:\n{}", server.port(), server.last_words(LAST_WORDS)));
+        }
+        StartError::TimedOut { waited: READY_WITHIN, log }
+    })
+}
+
+/// Whether every replica among the servers that run has all that its primary has.
+pub(super) fn replicas_in_sync(servers: &[Server]) -> Result<(), String> {
+    for server in servers.iter().filter(|server| server.answers()) {
+        let info = server.command(&["INFO", "replication"]).map_err(|error| error.to_string())?;
+        let info = info.text().unwrap_or_default();
+        if info.contains("role:slave") && !info.contains("master_link_status:up") {
+            return Err(format!("port {} is not in sync: {info}", server.port()));
+        }
+    }
+    Ok(())
+}
+
+/// Calls of a command over the servers that run and say they are primaries: a replica counts its
+/// primary's changes as calls too.
+pub(super) fn calls_on_primaries(servers: &[Server], name: &str) -> u64 {
+    servers
+        .iter()
+        .filter(|server| server.answers())
+        .filter(|server| server.info_field("replication", "role").as_deref() == Some("master"))
+        .map(|server| server.command_calls(name))
+        .sum()
+}
+
+/// Makes the servers that run forget their scripts.
+pub(super) fn flush_scripts(servers: &[Server]) -> io::Result<()> {
+    servers.iter().filter(|server| server.answers()).try_for_each(Server::flush_scripts)
+}
+
+/// An error of whoever called, such as a server that is of another group.
+pub(super) fn invalid(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
