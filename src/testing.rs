@@ -35,6 +35,7 @@ mod ports;
 mod proxy;
 mod proxy_thread;
 mod reply;
+mod sentinel;
 mod server;
 mod stats;
 mod watchdog;
@@ -47,6 +48,7 @@ pub use cluster::{Cluster, ClusterBuilder, Move};
 pub use error::StartError;
 pub use proxy::Proxy;
 pub use reply::Reply;
+pub use sentinel::{SentinelGroup, SentinelGroupBuilder};
 pub use server::{Data, Server};
 pub use stats::Stats;
 
@@ -90,4 +92,9 @@ fn random<const BYTES: usize>() -> io::Result<u64> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+}
+
+/// Forty hexadecimal digits, as nodes and Sentinels are named.
+fn new_id() -> io::Result<String> {
+    (0..5).map(|_| random::<4>().map(|number| format!("{number:08x}"))).collect()
 }

@@ -16,6 +16,8 @@ use auth_adapter_redis::testing::{Data, Reply, Server, StartError, random_prefix
 mod cluster;
 #[path = "testing/proxy.rs"]
 mod proxy;
+#[path = "testing/sentinel.rs"]
+mod sentinel;
 
 type AnyError = Box<dyn std::error::Error>;
 type Outcome = Result<(), AnyError>;

@@ -28,11 +28,12 @@ pub struct ServerBuilder {
     binary: Option<PathBuf>,
     args: Vec<OsString>,
     wait_until_ready: bool,
+    acl: Option<String>,
 }
 
 impl ServerBuilder {
     pub(super) fn new() -> Self {
-        Self { binary: None, args: Vec::new(), wait_until_ready: true }
+        Self { binary: None, args: Vec::new(), wait_until_ready: true, acl: None }
     }
 
     /// One more argument of the server's command line, such as `--appendonly`.
@@ -54,6 +55,14 @@ impl ServerBuilder {
     /// The server program, instead of the one that `REDIS_SERVER_BIN` or `PATH` gives.
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = Some(path.into());
+        self
+    }
+
+    /// Users the server knows, in lines of an ACL file: `user NAME on >PASSWORD ~PATTERN +COMMAND`.
+    ///
+    /// The default user stays as it is, so that [`Server::command`] works, unless a line changes it.
+    pub fn acl(mut self, lines: impl Into<String>) -> Self {
+        self.acl = Some(lines.into());
         self
     }
 
@@ -79,6 +88,7 @@ impl ServerBuilder {
     pub(super) fn launch(self) -> Result<Launch, StartError> {
         let mut launch = Launch::new(Binary::find(self.binary.as_deref())?);
         launch.asked_for = self.args;
+        launch.acl = self.acl;
         launch.wait_until_ready = self.wait_until_ready;
         Ok(launch)
     }

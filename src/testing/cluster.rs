@@ -8,7 +8,7 @@ mod view;
 use std::io;
 use std::time::Duration;
 
-use super::{Proxy, Server, StartError, group, random};
+use super::{Proxy, Server, StartError, group};
 use route::{not_of_this, nowhere};
 use view::{SLOTS, View};
 
@@ -235,9 +235,4 @@ fn newest_owner(views: &[View], slot: u16) -> Option<&str> {
             .max_by_key(|line| line.epoch)
     };
     owners(true).or_else(|| owners(false)).map(|line| &*line.id)
-}
-
-/// Forty hexadecimal digits, as nodes and Sentinels are named.
-pub(super) fn new_id() -> io::Result<String> {
-    (0..5).map(|_| random::<4>().map(|number| format!("{number:08x}"))).collect()
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::launch::Launch;
 use super::server::Refused;
-use super::{Server, StartError};
+use super::{Reply, Server, StartError};
 
 /// Much more than a group needs to agree, also on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -68,13 +68,21 @@ pub(super) fn wait_until_ready(
 /// Whether every replica among the servers that run has all that its primary has.
 pub(super) fn replicas_in_sync(servers: &[Server]) -> Result<(), String> {
     for server in servers.iter().filter(|server| server.answers()) {
-        let info = server.command(&["INFO", "replication"]).map_err(|error| error.to_string())?;
-        let info = info.text().unwrap_or_default();
-        if info.contains("role:slave") && !info.contains("master_link_status:up") {
-            return Err(format!("port {} is not in sync: {info}", server.port()));
+        let link = replication(server, "master_link_status")?;
+        if link.is_some_and(|link| link != "up") {
+            return Err(format!("port {} is not in sync", server.port()));
         }
     }
     Ok(())
+}
+
+/// A field of `INFO replication`, of a server that may have been killed a moment ago.
+pub(super) fn replication(server: &Server, name: &str) -> Result<Option<String>, String> {
+    let info = server.command(&["INFO", "replication"]).and_then(Reply::or_refused);
+    let info = info.map_err(|error| error.to_string())?;
+    let mut fields =
+        info.text().unwrap_or_default().lines().filter_map(|line| line.split_once(':'));
+    Ok(fields.find(|(field, _)| *field == name).map(|(_, value)| value.to_owned()))
 }
 
 /// Calls of a command over the servers that run and say they are primaries: a replica counts its

@@ -6,6 +6,9 @@ use std::{fs, io};
 
 use super::binary::Binary;
 
+/// Its name in the server's directory, which is where a server looks for it.
+const ACL_FILE: &str = "users.acl";
+
 /// What a server is started with, but for its port and its directory.
 #[derive(Clone, Debug)]
 pub(super) struct Launch {
@@ -14,6 +17,14 @@ pub(super) struct Launch {
     pub(super) of_group: Vec<OsString>,
     /// Options of whoever wrote the test, which win over those.
     pub(super) asked_for: Vec<OsString>,
+    /// Lines of its ACL file.
+    pub(super) acl: Option<String>,
+    /// The password of the default user.
+    pub(super) password: Option<String>,
+    /// Which of the files it reads first, and writes anew when it is told to be another.
+    pub(super) config: Option<&'static str>,
+    /// Whether it is a Sentinel.
+    pub(super) sentinel: bool,
     /// Files of its directory, by name. They say who the server is, so a loss of data leaves them.
     pub(super) files: Vec<(&'static str, String)>,
     pub(super) wait_until_ready: bool,
@@ -25,6 +36,10 @@ impl Launch {
             binary,
             of_group: Vec::new(),
             asked_for: Vec::new(),
+            acl: None,
+            password: None,
+            config: None,
+            sentinel: false,
             files: Vec::new(),
             wait_until_ready: true,
         }
@@ -37,12 +52,26 @@ impl Launch {
 
     /// Writes the files that a server finds at its first start.
     pub(super) fn write_files(&self, dir: &Path) -> io::Result<()> {
+        if let Some(acl) = &self.acl {
+            // An ACL file without the default user would open it to all.
+            let default = self
+                .password
+                .as_ref()
+                .map(|password| format!("user default on >{password} ~* &* +@all\n"));
+            fs::write(dir.join(ACL_FILE), default.unwrap_or_default() + acl + "\n")?;
+        }
         self.files.iter().try_for_each(|(name, text)| fs::write(dir.join(name), text))
+    }
+
+    /// The names of the files that a loss of data leaves.
+    pub(super) fn kept_files(&self) -> Vec<&str> {
+        self.files.iter().map(|(name, _)| *name).chain([ACL_FILE]).collect()
     }
 
     /// The command line: defaults, then what was asked for, then what is the server's own.
     pub(super) fn command_line(&self, port: u16, socket: &Path, dir: &Path) -> Vec<OsString> {
         let mut line = vec![self.binary.path.clone().into_os_string()];
+        line.extend(self.config.map(|name| dir.join(name).into()));
         let mut set = |option: &str, value: OsString| line.extend([option.into(), value]);
         set("--save", OsString::new());
         set("--appendonly", "no".into());
@@ -52,6 +81,11 @@ impl Launch {
         if self.binary.version.0 >= 7 {
             set("--enable-debug-command", "local".into());
         }
+        match (&self.acl, &self.password) {
+            (Some(_), _) => set("--aclfile", ACL_FILE.into()),
+            (None, Some(password)) => set("--requirepass", password.into()),
+            (None, None) => {}
+        }
         line.extend_from_slice(&self.of_group);
         line.extend_from_slice(&self.asked_for);
         let mut set = |option: &str, value: OsString| line.extend([option.into(), value]);
@@ -60,6 +94,9 @@ impl Launch {
         set("--dir", dir.into());
         set("--daemonize", "no".into());
         set("--logfile", OsString::new());
+        if self.sentinel {
+            line.push("--sentinel".into());
+        }
         line
     }
 }

@@ -115,7 +115,8 @@ pub(super) const PID_LINE: &str = "watchdog: pid ";
 fn note(progress: &mut Progress, line: &str) {
     if let Some(pid) = line.strip_prefix(PID_LINE) {
         progress.pid = pid.parse().ok();
-    } else if line.contains("Ready to accept connections") {
+    } else if line.contains("Ready to accept connections") || line.contains("Sentinel ID is") {
+        // The second is a Sentinel's, said at the same point.
         progress.accepting = true;
         progress.ready = true;
     } else if line.contains("Server initialized") {

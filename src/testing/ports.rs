@@ -49,8 +49,8 @@ pub(super) fn free() -> io::Result<u16> {
 /// How far a cluster node's second port, the bus, is above its first.
 pub(super) const TO_BUS: u16 = 10_000;
 
-/// Ports that were free a moment ago, no two the same, and their bus ports as well.
-pub(super) fn free_with_bus(count: usize) -> io::Result<Vec<u16>> {
+/// Ports that were free a moment ago, no two the same, and if asked for their bus ports as well.
+pub(super) fn several(count: usize, with_bus: bool) -> io::Result<Vec<u16>> {
     // All are held until the last is found.
     let mut held = Vec::new();
     let mut tries = 0..100 + 2 * count;
@@ -58,8 +58,10 @@ pub(super) fn free_with_bus(count: usize) -> io::Result<Vec<u16>> {
         tries.next().ok_or(io::ErrorKind::AddrInUse)?;
         let listener = listen_somewhere()?;
         let port = listener.local_addr()?.port();
-        if let Ok(bus) = TcpListener::bind((Ipv4Addr::LOCALHOST, port + TO_BUS)) {
-            held.push((port, listener, bus));
+        let bus = with_bus.then(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port + TO_BUS)));
+        match bus.transpose() {
+            Ok(bus) => held.push((port, listener, bus)),
+            Err(_taken) => {}
         }
     }
     Ok(held.into_iter().map(|(port, ..)| port).collect())

@@ -28,8 +28,9 @@ pub enum Data {
     Kept,
     /// Nothing: its directory is emptied, as if its disk were a new one.
     ///
-    /// What says who the server is, is not data and stays: of a cluster's node the identity and the
-    /// slots that it knew.
+    /// What says who the server is, is not data and stays: its users, of a cluster's node the
+    /// identity and the slots it knew of, of a Sentinel and the servers it looks after what they
+    /// were told of each other.
     Lost,
 }
 
@@ -211,8 +212,7 @@ impl Server {
         let mut running = self.lock();
         self.kill_locked(&mut running).map_err(StartError::io("run /bin/sh"))?;
         if data == Data::Lost {
-            let kept: Vec<_> = self.launch.files.iter().map(|(name, _)| *name).collect();
-            dir::empty(self.dir.path(), &kept)
+            dir::empty(self.dir.path(), &self.launch.kept_files())
                 .map_err(StartError::io("empty the server's directory"))?;
         }
         running.started = true;
@@ -225,7 +225,7 @@ impl Server {
     /// reply.
     ///
     /// It uses the unix socket, so that a [`Proxy`](super::Proxy) counts only what is tested, and
-    /// the default user without a password.
+    /// the default user, without a password unless a group was given one.
     ///
     /// # Errors
     ///
@@ -241,7 +241,10 @@ impl Server {
         first: &[&[&str]],
         words: &[impl AsRef<[u8]>],
     ) -> io::Result<Reply> {
-        client::call(&self.socket, first, words, ANSWER_WITHIN)
+        let auth = self.launch.password.as_deref().map(|password| ["AUTH", password]);
+        let auth = auth.as_ref().map(|auth| &auth[..]);
+        let first: Vec<_> = auth.into_iter().chain(first.iter().copied()).collect();
+        client::call(&self.socket, &first, words, ANSWER_WITHIN)
     }
 
     /// Whether it runs and is not paused: whoever asks it gets an answer.

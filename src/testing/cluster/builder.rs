@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use super::super::launch::Launch;
 use super::super::server::Refused;
-use super::super::{Proxy, ServerBuilder, StartError, group, ports};
+use super::super::{Proxy, ServerBuilder, StartError, group, new_id, ports};
+use super::Cluster;
 use super::view::{Planned, nodes_conf};
-use super::{Cluster, new_id};
 
 /// How a [`Cluster`] is to be started; made by [`Cluster::builder`].
 ///
@@ -80,6 +80,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// Users that every node knows; see [`ServerBuilder::acl`].
+    pub fn acl(mut self, lines: impl Into<String>) -> Self {
+        self.node = self.node.acl(lines);
+        self
+    }
+
     /// Starts the cluster and waits until all nodes serve and every replica is in sync.
     ///
     /// # Errors
@@ -106,7 +112,7 @@ impl ClusterBuilder {
 
     fn start_nodes(&self, launch: &Launch) -> Result<Cluster, Refused> {
         let count = self.primaries * (1 + self.replicas_each);
-        let free = ports::free_with_bus(count).map_err(StartError::io("find free ports"))?;
+        let free = ports::several(count, true).map_err(StartError::io("find free ports"))?;
         let proxies = if self.behind_proxies { &free[..] } else { &[] };
         let proxies =
             proxies.iter().map(|port| Proxy::to_addr((Ipv4Addr::LOCALHOST, *port).into()));
