@@ -10,7 +10,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use auth_adapter_redis::testing::{Data, Reply, Server, StartError, random_prefix, shared};
+use auth_adapter_redis::testing::{
+    Cluster, Data, Reply, SentinelGroup, Server, StartError, random_prefix, shared,
+};
 
 #[path = "testing/cluster.rs"]
 mod cluster;
@@ -75,6 +77,15 @@ impl Client {
         self.0.get_ref().set_read_timeout(Some(LONG))?;
         Ok(read.is_err_and(|e| matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)))
     }
+}
+
+/// Sets `k` to `v` on a primary, and waits until so many replicas have it.
+fn set_on_all(primary: &Server, replicas: usize) -> Outcome {
+    // One connection: `WAIT` is about what its own has changed.
+    let mut client = Client::connect(primary.addr())?;
+    assert_eq!(client.ask("SET k v")?, "+OK");
+    assert_eq!(client.ask(&format!("WAIT {replicas} 10000"))?, format!(":{replicas}"));
+    Ok(())
 }
 
 #[test]
@@ -274,11 +285,19 @@ fn helper_with_a_server() -> Outcome {
     let Some(how) = std::env::var_os(HELPER) else {
         return Ok(());
     };
-    let server = if how == "shared" || how == "fails" { shared() } else { &own };
+    let cluster = (how == "cluster").then(Cluster::start).transpose()?;
+    let group = (how == "sentinel").then(SentinelGroup::start).transpose()?;
+    let mut servers = vec![if how == "shared" || how == "fails" { shared() } else { &own }];
+    servers.extend(cluster.iter().flat_map(Cluster::nodes));
+    servers.extend(group.iter().flat_map(|group| group.servers().iter().chain(group.sentinels())));
     if how == "paused" {
-        server.pause()?;
+        own.pause()?;
     }
-    println!("\n<{} {}>", server.pid(), server.dir().display());
+    let told: Vec<_> = servers
+        .iter()
+        .map(|server| format!("{} {}", server.pid(), server.dir().display()))
+        .collect();
+    println!("\n<{}>", told.join(" "));
     io::stdin().read_to_end(&mut Vec::new())?;
     assert_ne!(how, "fails", "as it was told to");
     Ok(())
@@ -286,7 +305,14 @@ fn helper_with_a_server() -> Outcome {
 
 #[test]
 fn gone_after_the_test_process_is_killed_or_ends() -> Outcome {
-    for how in ["running", "paused", "shared", "fails"] {
+    for (how, count) in [
+        ("running", 1),
+        ("paused", 1),
+        ("shared", 1),
+        ("fails", 1),
+        ("cluster", 7),
+        ("sentinel", 7),
+    ] {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["--exact", "helper_with_a_server", "--nocapture"])
             .env(HELPER, how)
@@ -299,10 +325,14 @@ fn gone_after_the_test_process_is_killed_or_ends() -> Outcome {
             line.clear();
             assert_ne!(output.read_line(&mut line)?, 0, "it ended");
         }
-        let told = line.trim().trim_matches(['<', '>']);
-        let (pid, dir) = told.split_once(' ').ok_or("not told")?;
-        let (pid, dir): (u32, PathBuf) = (pid.parse()?, dir.into());
-        let server = UnixStream::connect(dir.join("server.sock"))?;
+        let told: Vec<_> = line.trim().trim_matches(['<', '>']).split(' ').collect();
+        let mut servers = Vec::new();
+        for told in told.chunks_exact(2) {
+            let (pid, dir): (u32, PathBuf) = (told[0].parse()?, told[1].into());
+            let connection = UnixStream::connect(dir.join("server.sock"))?;
+            servers.push((pid, dir, connection));
+        }
+        assert_eq!(servers.len(), count);
         if how == "shared" || how == "fails" {
             // Nothing drops this one: the end of the process is all that ends it.
             drop(child.stdin.take());
@@ -310,20 +340,62 @@ fn gone_after_the_test_process_is_killed_or_ends() -> Outcome {
             child.kill()?;
         }
         assert_eq!(child.wait()?.success(), how == "shared");
-        // The system closes the connection when the server has ended, ...
-        server.set_read_timeout(Some(LONG))?;
-        match (&server).read(&mut [0]) {
-            Ok(count) => assert_eq!(count, 0),
-            // A paused one had not accepted it.
-            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        for (pid, dir, connection) in servers {
+            // The system closes the connection when the server has ended, ...
+            connection.set_read_timeout(Some(LONG))?;
+            match (&connection).read(&mut [0]) {
+                Ok(count) => assert_eq!(count, 0),
+                // A paused one had not accepted it.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+            }
+            // ... and what the watchdog does then, nothing here can wait for.
+            let since = Instant::now();
+            while dir.exists() && since.elapsed() < LONG {
+                thread::yield_now();
+            }
+            assert_gone(pid, &dir);
         }
-        // ... and what the watchdog does then, nothing here can wait for.
-        let since = Instant::now();
-        while dir.exists() && since.elapsed() < LONG {
-            thread::yield_now();
-        }
+    }
+    Ok(())
+}
+
+#[test]
+fn groups_are_gone_when_dropped() -> Outcome {
+    let cluster = Cluster::start()?;
+    let group = SentinelGroup::start()?;
+    cluster.nodes()[0].kill()?;
+    group.sentinels()[0].pause()?;
+    let servers = cluster.nodes().iter().chain(group.servers()).chain(group.sentinels());
+    let all: Vec<_> = servers.map(|server| (server.pid(), server.dir().to_owned())).collect();
+    assert_eq!(all.len(), 12);
+    drop((cluster, group));
+    for (pid, dir) in all {
         assert_gone(pid, &dir);
     }
+    Ok(())
+}
+
+#[test]
+fn users_of_an_acl_file_may_what_it_says_and_stay_after_a_loss() -> Outcome {
+    let server = Server::builder().acl("user app on >secret ~app:* +get +set").start()?;
+    for data in [Data::Kept, Data::Lost] {
+        let mut client = Client::connect(server.addr())?;
+        assert_eq!(client.ask("SET any v")?, "+OK", "the default user is as it was");
+        assert_eq!(client.ask("AUTH app secret")?, "+OK");
+        assert_eq!(client.ask("SET app:k v")?, "+OK");
+        for refused in ["SET k v", "DEL app:k"] {
+            let answer = client.ask(refused)?;
+            assert!(answer.starts_with("-NOPERM"), "{refused}: {answer}");
+        }
+        assert_eq!(server.command(&["GET", "app:k"])?.text(), Some("v"));
+        server.restart(data)?;
+    }
+    let cluster =
+        Cluster::builder().primaries(1).replicas_each(0).acl("user app on nopass").start()?;
+    assert_eq!(Client::connect(cluster.nodes()[0].addr())?.ask("AUTH app x")?, "+OK");
+    let error = Server::builder().acl("user app no-such-rule").start();
+    let error = error.expect_err("it cannot start").to_string();
+    assert!(error.contains("users.acl:1"), "{error}");
     Ok(())
 }
 

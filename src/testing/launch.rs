@@ -25,6 +25,8 @@ pub(super) struct Launch {
     pub(super) config: Option<&'static str>,
     /// Whether it is a Sentinel.
     pub(super) sentinel: bool,
+    /// A command it is sent whenever it has started.
+    pub(super) once_up: Option<&'static [&'static str]>,
     /// Files of its directory, by name. They say who the server is, so a loss of data leaves them.
     pub(super) files: Vec<(&'static str, String)>,
     pub(super) wait_until_ready: bool,
@@ -40,6 +42,7 @@ impl Launch {
             password: None,
             config: None,
             sentinel: false,
+            once_up: None,
             files: Vec::new(),
             wait_until_ready: true,
         }
@@ -48,6 +51,13 @@ impl Launch {
     /// Adds an option of the group.
     pub(super) fn set(&mut self, option: &str, value: impl Into<OsString>) {
         self.of_group.extend([option.into(), value.into()]);
+    }
+
+    /// Spares a replica the waiting for others, and for Valkey's look once a second at a copy that
+    /// went to the disk.
+    pub(super) fn hurry_replication(&mut self) {
+        self.set("--repl-diskless-sync-delay", "0");
+        self.set("--repl-diskless-load", "on-empty-db");
     }
 
     /// Writes the files that a server finds at its first start.

@@ -1,6 +1,7 @@
 //! A private primary, its replicas, and the Sentinels that look after them.
 
 mod builder;
+mod hurry;
 
 use std::collections::HashMap;
 use std::io;
@@ -16,9 +17,8 @@ const SERVICE: &str = "primary";
 /// A real primary with two replicas and three Sentinels, or as many as asked for: a test's own,
 /// gone with all its files when dropped or when the test process ends.
 ///
-/// Data servers and Sentinels are [`Server`]s, and are killed, paused and restarted as such. The
-/// Sentinels notice within 300 ms that the primary is gone, and a replica takes its place about a
-/// second later.
+/// Data servers and Sentinels are [`Server`]s, and are killed, paused and restarted as such. A
+/// primary that is gone is replaced in one to three seconds.
 ///
 /// # Examples
 ///
@@ -191,7 +191,11 @@ impl SentinelGroup {
             let followed = group::replication(replica, "master_port")?;
             let followed = followed.and_then(|port| self.server_at(port.parse().ok()?));
             if followed.is_none_or(|at| self.servers[at].port() != primary.port()) {
-                return Err(format!("port {} follows {followed:?}", replica.port()));
+                return Err(format!(
+                    "port {} follows {followed:?} {:?}",
+                    replica.port(),
+                    replica.log()
+                ));
             }
         }
         group::replicas_in_sync(&self.servers)?;
@@ -211,7 +215,7 @@ impl SentinelGroup {
         Ok(())
     }
 
-    /// Whether a Sentinel lists these servers, each with this flag and no other.
+    /// Whether a Sentinel lists these servers, each as such a one and none as down.
     fn finds_well(
         &self,
         sentinel: &Server,
@@ -228,15 +232,19 @@ impl SentinelGroup {
                 let listed = field(entry, "port").and_then(|port| port.parse().ok());
                 let proxied = listed.and_then(|port| self.server_at(port));
                 let listed = proxied.map(|at| self.servers[at].port()).or(listed);
-                listed == Some(port) && field(entry, "flags") == Some(flag)
+                listed == Some(port)
+                    && field(entry, "flags").is_some_and(|flags| is_well(flags, flag))
             })
         };
         match servers.iter().find(|server| !well(server.port())) {
-            Some(server) => Err(format!(
-                "Sentinel {} does not find port {} well: {reply:?}",
-                sentinel.port(),
-                server.port()
-            )),
+            Some(server) => {
+                let at = |entry: &Reply| {
+                    format!("{:?} {:?}", field(entry, "port"), field(entry, "flags"))
+                };
+                let found: Vec<_> = listed.iter().map(at).collect();
+                let (sentinel, port) = (sentinel.port(), server.port());
+                Err(format!("Sentinel {sentinel} does not find {list} {port} well: {found:?}"))
+            }
             None => Ok(()),
         }
     }
@@ -256,6 +264,14 @@ fn is_primary(server: &Server) -> Result<(), String> {
         Some("master") => Ok(()),
         _ => Err(format!("port {} says {role:?}", server.port())),
     }
+}
+
+/// Whether the flags are those of such a server that is reached. What a Sentinel last said of a
+/// primary that was down, `master_down`, may be among them for ever.
+fn is_well(flags: &str, wanted: &str) -> bool {
+    let mut flags = flags.split(',');
+    flags.clone().any(|flag| flag == wanted)
+        && !flags.any(|flag| ["s_down", "o_down", "disconnected"].contains(&flag))
 }
 
 /// A field of what a Sentinel tells of a server: names and values in turn.

@@ -115,7 +115,9 @@ impl Server {
         })?;
         tracing::debug!(port, pid, "server started");
         let running = Mutex::new(Running { watchdog, started: true, paused: false, pid });
-        Ok(Self { launch: launch.clone(), port, socket, command, log, running, dir })
+        let server = Self { launch: launch.clone(), port, socket, command, log, running, dir };
+        server.send_once_up()?;
+        Ok(server)
     }
 
     /// `redis://127.0.0.1:PORT`.
@@ -218,7 +220,7 @@ impl Server {
         running.started = true;
         running.paused = false;
         running.pid = go(&mut running.watchdog, &self.log, self.launch.wait_until_ready)?;
-        Ok(())
+        self.send_once_up()
     }
 
     /// Sends one command over a connection of its own and gives the reply, which may be an error
@@ -295,6 +297,12 @@ impl Server {
                 calls.and_then(|calls| calls.parse().ok())
             })
             .unwrap_or(0)
+    }
+
+    fn send_once_up(&self) -> Result<(), StartError> {
+        let Some(words) = self.launch.once_up else { return Ok(()) };
+        let reply = self.command(words).and_then(Reply::or_refused);
+        reply.map(drop).map_err(StartError::io("send its first command"))
     }
 
     fn kill_locked(&self, running: &mut Running) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use auth_adapter_redis::testing::{Cluster, Data, Server};
 
-use super::{Client, LONG, Outcome};
+use super::{Client, LONG, Outcome, set_on_all};
 
 fn role(node: &Server) -> Option<String> {
     node.info_field("replication", "role")
@@ -123,8 +123,7 @@ fn a_replica_takes_over_from_a_killed_primary_which_comes_back_as_its_replica() 
     let slot = cluster.slot("k")?;
     let primary = cluster.primary_of_slot(slot)?;
     let replica = cluster.replicas_of(primary)?[0];
-    assert_eq!(cluster.command(&["SET", "k", "v"])?.text(), Some("OK"));
-    assert_eq!(primary.command(&["WAIT", "1", "5000"])?.int(), Some(1));
+    set_on_all(primary, 1)?;
     let name = id(primary);
 
     primary.kill()?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use auth_adapter_redis::testing::{Data, Reply, SentinelGroup, Server};
 
-use super::{Client, LONG, Outcome};
+use super::{Client, LONG, Outcome, set_on_all};
 
 /// The primary's port, as a Sentinel tells it.
 fn told(sentinel: &Server) -> Option<u16> {
@@ -34,8 +34,7 @@ fn all_know_each_other_once_started() -> Outcome {
         let quorum = sentinel.command(&["SENTINEL", "CKQUORUM", "primary"])?;
         assert!(quorum.text().is_some_and(|text| text.starts_with("OK 3 usable")), "{quorum:?}");
     }
-    assert_eq!(group.command(&["SET", "k", "v"])?.text(), Some("OK"));
-    assert_eq!(primary.command(&["WAIT", "2", "5000"])?.int(), Some(2));
+    set_on_all(primary, 2)?;
     for server in group.servers() {
         assert_eq!(server.command(&["GET", "k"])?.text(), Some("v"));
     }
@@ -48,8 +47,7 @@ fn all_know_each_other_once_started() -> Outcome {
 fn a_replica_takes_over_from_a_killed_primary_which_comes_back_as_its_replica() -> Outcome {
     let group = SentinelGroup::start()?;
     let last = group.primary()?;
-    group.command(&["SET", "k", "v"])?;
-    assert_eq!(last.command(&["WAIT", "2", "5000"])?.int(), Some(2));
+    set_on_all(last, 2)?;
     last.kill()?;
     let began = Instant::now();
     let promoted = group.wait_for_primary_other_than(last, LONG)?;

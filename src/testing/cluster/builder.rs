@@ -101,10 +101,10 @@ impl ClusterBuilder {
             ("--cluster-replica-validity-factor", "0"),
             // ... and meanwhile the other primaries go on.
             ("--cluster-require-full-coverage", "no"),
-            ("--repl-diskless-sync-delay", "0"),
         ] {
             launch.set(option, value);
         }
+        launch.hurry_replication();
         let cluster = ports::retried(|| self.start_nodes(&launch))?;
         group::wait_until_ready(&cluster.nodes, || cluster.is_ready())?;
         Ok(cluster)

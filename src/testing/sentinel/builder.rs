@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::super::launch::Launch;
 use super::super::server::Refused;
-use super::super::{Proxy, Reply, Server, ServerBuilder, StartError, group, new_id, ports};
-use super::{SERVICE, SentinelGroup};
+use super::super::{Proxy, Server, ServerBuilder, StartError, group, new_id, ports};
+use super::{SERVICE, SentinelGroup, hurry};
 
 /// How a [`SentinelGroup`] is to be started; made by [`SentinelGroup::builder`].
 ///
@@ -38,7 +38,7 @@ pub struct SentinelGroupBuilder {
     replicas: usize,
     sentinels: usize,
     quorum: Option<usize>,
-    down_after: Duration,
+    down_after: Option<Duration>,
     failover_timeout: Duration,
     behind_proxy: bool,
     password: Option<String>,
@@ -52,8 +52,8 @@ impl SentinelGroupBuilder {
             replicas: 2,
             sentinels: 3,
             quorum: None,
-            down_after: Duration::from_millis(300),
-            failover_timeout: Duration::from_secs(1),
+            down_after: None,
+            failover_timeout: Duration::from_millis(1500),
             behind_proxy: false,
             password: None,
             sentinel_password: None,
@@ -83,15 +83,19 @@ impl SentinelGroupBuilder {
         self
     }
 
-    /// How long a server must be silent to be down; 300 ms by default.
+    /// How long a server must be silent to be down; 300 ms by default, but 1.5 s before Redis 7.
+    ///
+    /// A Sentinel of Redis 6.2 tries to connect once a second. With less than that it may find the
+    /// new primary down before it has spoken to it, and replace that too.
     pub fn down_after(mut self, time: Duration) -> Self {
-        self.down_after = time;
+        self.down_after = Some(time);
         self
     }
 
-    /// After how long a failover that did not come to its end is given up; a second by default.
+    /// After how long a failover that did not come to its end is given up; 1.5 s by default.
     ///
-    /// Another one begins no sooner than twice that after it.
+    /// Another one begins no sooner than twice that after it. With less, one in ten is given up:
+    /// a Sentinel looks once a second whether its replica has become the primary.
     pub fn failover_timeout(mut self, time: Duration) -> Self {
         self.failover_timeout = time;
         self
@@ -148,13 +152,14 @@ impl SentinelGroupBuilder {
     /// [`StartError`], which carries the last lines that a server, or each of them, logged.
     pub fn start(self) -> Result<SentinelGroup, StartError> {
         let mut launch = self.server.clone().launch()?;
-        launch.set("--repl-diskless-sync-delay", "0");
+        launch.hurry_replication();
         launch.password.clone_from(&self.password);
         if let Some(password) = &self.password {
             launch.set("--masterauth", password);
         }
         let group = ports::retried(|| self.start_servers(&launch))?;
         group::wait_until_ready(group.sentinels(), || group.is_settled())?;
+        hurry::end_meeting(group.sentinels()).map_err(StartError::io("hurry the Sentinels"))?;
         Ok(group)
     }
 
@@ -171,19 +176,12 @@ impl SentinelGroupBuilder {
         group::wait_until_ready(&servers, || group::replicas_in_sync(&servers))?;
         let sentinels =
             group::start_all(&self.sentinel_launches(launch, primary, &data[1..], sentinels)?)?;
-        for sentinel in &sentinels {
-            // They tell each other of a change by this, every two seconds if left alone.
-            if sentinel.version().0 >= 7 {
-                let often = sentinel.command(&["SENTINEL", "DEBUG", "PUBLISH-PERIOD", "100"]);
-                often
-                    .and_then(Reply::or_refused)
-                    .map_err(StartError::io("set a Sentinel's PUBLISH-PERIOD"))?;
-            }
-        }
+        hurry::begin_meeting(&sentinels).map_err(StartError::io("hurry the Sentinels"))?;
         Ok(SentinelGroup { servers, sentinels, proxy })
     }
 
-    /// Each Sentinel is told of all the others and of the replicas before it starts.
+    /// Each Sentinel is told of the replicas before it starts, and of the others if they would not
+    /// find each other soon: one that is not there yet is tried again only after a second.
     fn sentinel_launches(
         &self,
         launch: &Launch,
@@ -193,12 +191,14 @@ impl SentinelGroupBuilder {
     ) -> Result<Vec<(Launch, u16)>, StartError> {
         let ids = ports.iter().map(|_| new_id()).collect::<Result<Vec<_>, _>>();
         let ids = ids.map_err(StartError::io("get randomness"))?;
+        let down_after = if hurry::is_possible(launch.binary.version) { 300 } else { 1500 };
+        let down_after = self.down_after.unwrap_or(Duration::from_millis(down_after));
         let quorum = self.quorum.unwrap_or(self.sentinels / 2 + 1);
         let mut common = format!("sentinel monitor {SERVICE} 127.0.0.1 {primary} {quorum}\n");
         let mut set = |option: &str, value: &str| {
             common.push_str(&format!("sentinel {option} {SERVICE} {value}\n"));
         };
-        set("down-after-milliseconds", &self.down_after.as_millis().to_string());
+        set("down-after-milliseconds", &down_after.as_millis().to_string());
         set("failover-timeout", &self.failover_timeout.as_millis().to_string());
         set("parallel-syncs", &self.replicas.max(1).to_string());
         if let Some(password) = &self.password {
@@ -212,13 +212,14 @@ impl SentinelGroupBuilder {
         }
         let launches = ports.iter().enumerate().map(|(me, port)| {
             let mut conf = format!("sentinel myid {}\n{common}", ids[me]);
-            for (other, port) in ports.iter().enumerate().filter(|(other, _)| *other != me) {
-                let known =
-                    format!("sentinel known-sentinel {SERVICE} 127.0.0.1 {port} {}\n", ids[other]);
-                conf.push_str(&known);
+            let others = ports.iter().enumerate().filter(|(other, _)| *other != me);
+            for (other, port) in others.filter(|_| !hurry::is_possible(launch.binary.version)) {
+                let known = format!("127.0.0.1 {port} {}", ids[other]);
+                conf.push_str(&format!("sentinel known-sentinel {SERVICE} {known}\n"));
             }
             let mut launch = Launch::new(launch.binary.clone());
             launch.sentinel = true;
+            launch.once_up = hurry::is_possible(launch.binary.version).then_some(hurry::ALWAYS);
             launch.password.clone_from(&self.sentinel_password);
             launch.config = Some("sentinel.conf");
             launch.files.push(("sentinel.conf", conf));
@@ -228,22 +229,21 @@ impl SentinelGroupBuilder {
     }
 }
 
-/// Starts the primary, which is known by a port of its own or a proxy's, and its replicas.
+/// Starts the primary, which is known by a port of its own or a proxy's, and then its replicas: one
+/// that did not find it would try again only after a second.
 fn start_data(launch: &Launch, primary: u16, ports: &[u16]) -> Result<Vec<Server>, Refused> {
-    let launches: Vec<_> = ports
-        .iter()
-        .enumerate()
-        .map(|(at, port)| {
-            // In a file, not an argument: a Sentinel has it written anew when the role changes.
-            let role =
-                if at == 0 { String::new() } else { format!("replicaof 127.0.0.1 {primary}\n") };
-            let mut launch = launch.clone();
-            launch.config = Some("server.conf");
-            launch.files.push(("server.conf", role));
-            (launch, *port)
-        })
-        .collect();
-    group::start_all(&launches)
+    let with_role = |role: &str, port: &u16| {
+        let mut launch = launch.clone();
+        // In a file, not an argument: a Sentinel has it written anew when the role changes.
+        launch.config = Some("server.conf");
+        launch.files.push(("server.conf", role.to_owned()));
+        (launch, *port)
+    };
+    let replica = format!("replicaof 127.0.0.1 {primary}\n");
+    let replicas: Vec<_> = ports[1..].iter().map(|port| with_role(&replica, port)).collect();
+    let mut servers = group::start_all(&[with_role("", &ports[0])])?;
+    servers.extend(group::start_all(&replicas)?);
+    Ok(servers)
 }
 
 /// A word of a configuration file.
