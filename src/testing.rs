@@ -3,7 +3,9 @@
 //! What a mock answers is what its author believes; these tests ask the server itself. A
 //! [`Server`] starts in tens of milliseconds, belongs to its test alone, can be killed, paused and
 //! restarted, and is gone with its files when the test ends, also if that ends by a panic or by
-//! `kill -9`. A [`Proxy`] between a client and a server delays, cuts, holds and loses what passes.
+//! `kill -9`. A [`Proxy`] between a client and a server delays, cuts, holds and loses what passes. A
+//! [`Cluster`] and a [`SentinelGroup`] are made of such servers. With the feature `testing-tls` a
+//! server also speaks TLS.
 //!
 //! The server program is the one in the environment variable `REDIS_SERVER_BIN`, else
 //! `valkey-server` or `redis-server` on `PATH`. Redis from 6.2 and Valkey are known to work.
@@ -38,6 +40,8 @@ mod reply;
 mod sentinel;
 mod server;
 mod stats;
+#[cfg(feature = "testing-tls")]
+mod tls;
 mod watchdog;
 
 use std::io;
@@ -51,6 +55,9 @@ pub use reply::Reply;
 pub use sentinel::{SentinelGroup, SentinelGroupBuilder};
 pub use server::{Data, Server};
 pub use stats::Stats;
+#[cfg(feature = "testing-tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing-tls")))]
+pub use tls::Certificates;
 
 /// One server for all tests of a test program that do not mind each other, started at the first
 /// call and ended with the process.

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+#[cfg(feature = "testing-tls")]
+use super::Certificates;
 use super::binary::Binary;
 use super::launch::Launch;
 use super::{Server, StartError};
@@ -29,11 +31,24 @@ pub struct ServerBuilder {
     args: Vec<OsString>,
     wait_until_ready: bool,
     acl: Option<String>,
+    #[cfg(feature = "testing-tls")]
+    tls: Option<Certificates>,
+    #[cfg(feature = "testing-tls")]
+    client_certificate: bool,
 }
 
 impl ServerBuilder {
     pub(super) fn new() -> Self {
-        Self { binary: None, args: Vec::new(), wait_until_ready: true, acl: None }
+        Self {
+            binary: None,
+            args: Vec::new(),
+            wait_until_ready: true,
+            acl: None,
+            #[cfg(feature = "testing-tls")]
+            tls: None,
+            #[cfg(feature = "testing-tls")]
+            client_certificate: true,
+        }
     }
 
     /// One more argument of the server's command line, such as `--appendonly`.
@@ -75,6 +90,24 @@ impl ServerBuilder {
         self
     }
 
+    /// Has the server speak TLS on its port, and nothing else there.
+    ///
+    /// [`Server::command`] goes over the unix socket as ever, without TLS.
+    #[cfg(feature = "testing-tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "testing-tls")))]
+    pub fn tls(mut self, certificates: &Certificates) -> Self {
+        self.tls = Some(certificates.clone());
+        self
+    }
+
+    /// Whether a client that speaks TLS must show a certificate; it must by default.
+    #[cfg(feature = "testing-tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "testing-tls")))]
+    pub fn client_certificate_required(mut self, required: bool) -> Self {
+        self.client_certificate = required;
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
@@ -89,6 +122,16 @@ impl ServerBuilder {
         let mut launch = Launch::new(Binary::find(self.binary.as_deref())?);
         launch.asked_for = self.args;
         launch.acl = self.acl;
+        #[cfg(feature = "testing-tls")]
+        if let Some(certificates) = self.tls {
+            launch.tls = true;
+            let wanted = if self.client_certificate { "yes" } else { "optional" };
+            launch.set("--tls-auth-clients", wanted);
+            for (option, name, pem) in certificates.files() {
+                launch.set(option, name);
+                launch.files.push((name, pem.to_owned()));
+            }
+        }
         launch.wait_until_ready = self.wait_until_ready;
         Ok(launch)
     }

@@ -37,6 +37,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The server program was built without TLS.
+    #[error("{} was built without TLS; Debian's redis-server has it", binary.display())]
+    NoTls {
+        /// The program.
+        binary: PathBuf,
+    },
     /// The server ended before it was ready.
     #[error("the server ended while it started; its last words:\n{log}")]
     Ended {

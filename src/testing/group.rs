@@ -105,3 +105,26 @@ pub(super) fn flush_scripts(servers: &[Server]) -> io::Result<()> {
 pub(super) fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::binary::Binary;
+    use super::super::ports::{TO_BUS, several};
+    use super::{Launch, start_all};
+
+    #[test]
+    fn a_port_or_a_bus_port_that_was_taken_is_told_as_such() {
+        let mut launch = Launch::new(Binary::find(None).expect("there is a server"));
+        launch.set("--cluster-enabled", "yes");
+        for above in [0, TO_BUS] {
+            let ports = several(2, true).expect("there are free ports");
+            let taken = TcpListener::bind(("127.0.0.1", ports[1] + above)).expect("it is free");
+            let launches: Vec<_> = ports.iter().map(|port| (launch.clone(), *port)).collect();
+            let refused = start_all(&launches).expect_err("one cannot start");
+            assert!(refused.port_taken, "{}", refused.error);
+            drop(taken);
+        }
+    }
+}

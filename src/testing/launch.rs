@@ -25,6 +25,8 @@ pub(super) struct Launch {
     pub(super) config: Option<&'static str>,
     /// Whether it is a Sentinel.
     pub(super) sentinel: bool,
+    /// Whether its port is one for TLS.
+    pub(super) tls: bool,
     /// A command it is sent whenever it has started.
     pub(super) once_up: Option<&'static [&'static str]>,
     /// Files of its directory, by name. They say who the server is, so a loss of data leaves them.
@@ -42,6 +44,7 @@ impl Launch {
             password: None,
             config: None,
             sentinel: false,
+            tls: false,
             once_up: None,
             files: Vec::new(),
             wait_until_ready: true,
@@ -78,6 +81,13 @@ impl Launch {
         self.files.iter().map(|(name, _)| *name).chain([ACL_FILE]).collect()
     }
 
+    /// Whether the server did not start since it was built without TLS.
+    pub(super) fn lacks_tls(&self, log: &str) -> bool {
+        // Older ones name the first option that they do not know, newer ones say what they miss.
+        let unknown = log.contains(">>> 'tls-") && log.contains("Bad directive");
+        self.tls && (unknown || log.contains("Failed finding TLS support"))
+    }
+
     /// The command line: defaults, then what was asked for, then what is the server's own.
     pub(super) fn command_line(&self, port: u16, socket: &Path, dir: &Path) -> Vec<OsString> {
         let mut line = vec![self.binary.path.clone().into_os_string()];
@@ -99,7 +109,12 @@ impl Launch {
         line.extend_from_slice(&self.of_group);
         line.extend_from_slice(&self.asked_for);
         let mut set = |option: &str, value: OsString| line.extend([option.into(), value]);
-        set("--port", port.to_string().into());
+        if self.tls {
+            set("--port", "0".into());
+            set("--tls-port", port.to_string().into());
+        } else {
+            set("--port", port.to_string().into());
+        }
         set("--unixsocket", socket.into());
         set("--dir", dir.into());
         set("--daemonize", "no".into());

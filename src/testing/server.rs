@@ -111,6 +111,11 @@ impl Server {
             Watchdog::guard(dir.path(), &command, &log).map_err(StartError::io("run /bin/sh"))?;
         let pid = go(&mut watchdog, &log, launch.wait_until_ready).map_err(|error| {
             let port_taken = watchdog.watched().now().port_taken;
+            let error = if launch.lacks_tls(&log.text()) {
+                StartError::NoTls { binary: launch.binary.path.clone() }
+            } else {
+                error
+            };
             Refused { error, port_taken }
         })?;
         tracing::debug!(port, pid, "server started");
@@ -120,9 +125,10 @@ impl Server {
         Ok(server)
     }
 
-    /// `redis://127.0.0.1:PORT`.
+    /// `redis://127.0.0.1:PORT`, or `rediss://…` if the server speaks TLS.
     pub fn url(&self) -> String {
-        format!("redis://{}", self.addr())
+        let scheme = if self.launch.tls { "rediss" } else { "redis" };
+        format!("{scheme}://{}", self.addr())
     }
 
     /// `unix:///PATH`.
