@@ -18,7 +18,7 @@ const SERVICE: &str = "primary";
 /// gone with all its files when dropped or when the test process ends.
 ///
 /// Data servers and Sentinels are [`Server`]s, and are killed, paused and restarted as such. A
-/// primary that is gone is replaced in one to three seconds.
+/// primary that is gone is replaced in one to four seconds.
 ///
 /// # Examples
 ///
