@@ -4,16 +4,13 @@ mod health;
 mod held;
 mod pending;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::task::JoinSet;
 
 use crate::cache::Cache;
 use crate::connection::Redis;
 use crate::error::{Error, Result, ServerErrorKind};
-use crate::key::slot;
 use crate::lock::{Acquire, LockToken, Locks};
 use health::{Call, Counters};
 use held::{Held, Hold};
@@ -130,26 +127,6 @@ impl RedisCacheAdapter {
             LockFallback::Refuse => false,
         }
     }
-
-    /// One call for each slot, side by side, since each has the deadline for itself.
-    async fn delete_by_slot(&self, keys: &[&str]) -> Result<()> {
-        let prefix = self.cache.redis().prefix();
-        let mut slots = BTreeMap::<u16, Vec<String>>::new();
-        for key in keys {
-            let slot = slot(format!("{prefix}{key}").as_bytes());
-            slots.entry(slot).or_default().push((*key).to_owned());
-        }
-        let mut calls = JoinSet::new();
-        for keys in slots.into_values() {
-            let cache = self.cache.clone();
-            calls.spawn(async move { cache.delete_many(&keys).await });
-        }
-        let mut outcome = Ok(());
-        for answer in calls.join_all().await {
-            outcome = outcome.and(answer.map(drop));
-        }
-        outcome
-    }
 }
 
 #[async_trait]
@@ -170,11 +147,8 @@ impl CacheAdapter for RedisCacheAdapter {
     }
 
     async fn delete_many(&self, keys: &[&str]) {
-        let answer = match self.cache.redis().is_cluster() {
-            true => self.delete_by_slot(keys).await,
-            false => self.cache.delete_many(keys).await.map(drop),
-        };
-        self.or(Call::DeleteMany, self.counters.seen(answer), ());
+        let answer = self.counters.seen(self.cache.delete_many_by_slot(keys).await);
+        self.or(Call::DeleteMany, answer.map(drop), ());
     }
 
     async fn acquire_lock(&self, key: &str, ttl: Duration) -> bool {
@@ -235,6 +209,7 @@ fn is_rejection(error: &Error) -> bool {
     match error {
         Error::Unavailable(_) | Error::Unanswered { .. } => false,
         Error::Server(error) => error.kind == ServerErrorKind::WrongType,
+        Error::Partial { failed, .. } => failed.iter().all(|slot| is_rejection(&slot.error)),
         _ => true,
     }
 }

@@ -1,36 +1,47 @@
-//! One handle, [`Redis`], over a server or over a connection that the caller already has.
+//! One handle, [`Redis`], over a server, a Sentinel group or a cluster, or over a connection that the
+//! caller already has.
 
+mod address;
+mod backoff;
 mod builder;
+mod cluster;
+mod deadline;
+mod dial;
 mod flight;
+mod given;
 mod link;
+mod reply;
+mod sentinel;
 mod state;
 mod supervisor;
+mod url;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
-use tokio::time::Instant;
+use redis::{Cmd, Value};
 
-use crate::error::{Error, Result, classify, in_one_line};
+use crate::error::{Error, Result};
 use crate::key::{Keys, Layout, check_prefix};
+use cluster::{Cluster, Node};
+use deadline::{DEFAULT_CALL_DEADLINE, check_deadline};
+use given::{Connection, Given};
+use link::{Link, Request, Sent};
 
 pub use builder::RedisBuilder;
+pub(crate) use deadline::Deadline;
 pub(crate) use flight::{Flights, Turn};
-use link::Link;
 
-/// Longer than anyone waits, and far below what a clock can add.
-const MAX_CALL_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a call may take in all, unless the builder says otherwise.
-const DEFAULT_CALL_DEADLINE: Duration = Duration::from_millis(250);
-
-/// A handle over one Redis or Valkey server, cheap to clone and to share.
+/// A handle over a Redis or Valkey server, a primary that Sentinels name, or a cluster, cheap to
+/// clone and to share.
 ///
 /// [`connect`](Self::connect) and [`builder`](Self::builder) give a handle that keeps itself
 /// connected: a failed connect is retried for as long as the handle lives, and a connection that
-/// stops answering is replaced. A handle made [from](#trait-implementations) a connection of the
+/// stops answering is replaced. With Sentinels the next connection leads to the primary of that
+/// time. On a cluster each primary has a connection of its own, so that one that is dead stops the
+/// calls of its own slots only. A handle made [from](#trait-implementations) a connection of the
 /// caller's keeps that connection's own behaviour.
 ///
 /// Every call has one deadline in all (250 ms by default), over every step that it takes. While
@@ -52,7 +63,6 @@ const DEFAULT_CALL_DEADLINE: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct Redis {
     backend: Backend,
-    flights: Arc<Flights>,
     settings: Arc<Settings>,
 }
 
@@ -60,11 +70,9 @@ pub struct Redis {
 enum Backend {
     /// Kept connected by our own reconnect loop.
     Link(Arc<Link>),
-    Multiplexed(MultiplexedConnection),
-    #[cfg(feature = "connection-manager")]
-    Manager(redis::aio::ConnectionManager),
-    #[cfg(feature = "cluster")]
-    Cluster(redis::cluster_async::ClusterConnection),
+    /// A loop for each primary.
+    Cluster(Arc<Cluster>),
+    Given(Given),
 }
 
 #[derive(Clone, Debug)]
@@ -74,27 +82,27 @@ struct Settings {
     call_deadline: Duration,
 }
 
-/// When a call began and when it must have ended.
-#[derive(Clone, Copy)]
-pub(crate) struct Deadline {
-    pub(crate) started: Instant,
-    at: Instant,
-}
-
-impl Deadline {
-    /// Waits for something that sends nothing. What is there only when the deadline has passed is
-    /// too late: what follows would send.
-    pub(crate) async fn bound<T>(self, wait: impl Future<Output = T>) -> Result<T> {
-        match tokio::time::timeout_at(self.at, wait).await {
-            Ok(got) if Instant::now() < self.at => Ok(got),
-            _ => Err(Error::Unavailable("the deadline has passed".to_owned())),
-        }
-    }
+/// How far a call had come, for whoever cuts it off.
+#[derive(Default)]
+struct Progress {
+    sent: Sent,
+    /// The node of a cluster that it is with.
+    node: Option<Arc<Node>>,
 }
 
 impl Redis {
-    /// Connects to `redis://[user:password@]host[:6379][/db]`, `rediss://…` (needs the feature
-    /// `tls`) or `unix:///path/to/socket[?db=1]`, with the defaults of [`builder`](Self::builder).
+    /// Connects with the defaults of [`builder`](Self::builder) to
+    ///
+    /// - a server: `redis://[user:password@]host[:6379][/db]` or `unix:///path/to/socket[?db=1]`;
+    /// - the primary that Sentinels name:
+    ///   `redis+sentinel://[user:password@]host[:26379],host,…/service[/db]`, with
+    ///   `?sentinel_username=…&sentinel_password=…` where the Sentinels want a login of their own;
+    /// - a cluster, of which some nodes are named:
+    ///   `redis+cluster://[user:password@]host[:6379],host,…`.
+    ///
+    /// `rediss` for `redis` means TLS to all of them and needs the feature `tls`; `valkey` and
+    /// `valkeys` mean the same as these two. What a URL sets apart (`@`, `/`, `,` and so on) is written
+    /// percent-encoded in names and passwords.
     ///
     /// Waits for the outcome of the first attempt to connect, at most the connect time-out. A
     /// server that is away is no error: the handle comes to life when it appears.
@@ -104,8 +112,10 @@ impl Redis {
     /// [`Error::Config`] where the URL cannot be used, or outside a Tokio runtime.
     pub async fn connect(url: &str) -> Result<Self> {
         let redis = Self::builder().url(url).build()?;
-        if let Backend::Link(link) = &redis.backend {
-            link.first_attempt().await;
+        match &redis.backend {
+            Backend::Link(link) => link.first_attempt().await,
+            Backend::Cluster(cluster) => cluster.first_attempt().await,
+            Backend::Given(_) => {}
         }
         Ok(redis)
     }
@@ -115,19 +125,22 @@ impl Redis {
         RedisBuilder::default()
     }
 
-    /// Resolves once there is a connection. A handle made from a caller's connection is taken to
-    /// have one.
+    /// Resolves once there is a connection, on a cluster one to each primary. A handle made from a
+    /// caller's connection is taken to have one.
     pub async fn connected(&self) {
-        if let Backend::Link(link) = &self.backend {
-            link.connected().await;
+        match &self.backend {
+            Backend::Link(link) => link.connected().await,
+            Backend::Cluster(cluster) => cluster.connected().await,
+            Backend::Given(_) => {}
         }
     }
 
-    /// Whether there is a connection, as far as this side knows.
+    /// Whether there is a connection, on a cluster one to each primary, as far as this side knows.
     pub fn is_connected(&self) -> bool {
         match &self.backend {
             Backend::Link(link) => link.is_up(),
-            _ => true,
+            Backend::Cluster(cluster) => cluster.is_up(),
+            Backend::Given(_) => true,
         }
     }
 
@@ -179,19 +192,21 @@ impl Redis {
 
     /// Whether the handle speaks to a cluster, where the keys of one call must share a slot.
     pub fn is_cluster(&self) -> bool {
-        #[cfg(feature = "cluster")]
-        return matches!(self.backend, Backend::Cluster(_));
-        #[cfg(not(feature = "cluster"))]
-        false
+        match &self.backend {
+            Backend::Link(_) => false,
+            Backend::Cluster(_) => true,
+            Backend::Given(given) => given.is_cluster(),
+        }
     }
 
-    /// Asks the server whether it answers: one round trip.
+    /// Asks the server whether it answers, on a cluster every primary, side by side: one round trip.
+    /// A node that answers may still refuse keys, as while its cluster is down.
     ///
     /// # Errors
     ///
     /// Any of [`Error::Unavailable`], [`Error::Unanswered`], [`Error::Server`].
     pub async fn ping(&self) -> Result<()> {
-        self.command(&redis::cmd("PING")).await.map(drop)
+        self.everywhere(&redis::cmd("PING")).await.map(drop)
     }
 
     /// Sends one command within a deadline of its own.
@@ -199,72 +214,87 @@ impl Redis {
         self.command_within(cmd, self.deadline()).await
     }
 
-    /// Sends one command within `deadline`. An error reply is an `Err`.
+    /// Sends one command within `deadline`, on a cluster to where its first key is. An error reply is
+    /// an `Err`.
     pub(crate) async fn command_within(&self, cmd: &Cmd, deadline: Deadline) -> Result<Value> {
-        let mut sent = false;
-        let attempt = self.attempt(cmd, deadline, &mut sent);
+        let mut progress = Progress::default();
+        let attempt = self.attempt(cmd, deadline, &mut progress);
         if let Ok(outcome) = tokio::time::timeout_at(deadline.at, attempt).await {
-            return outcome;
+            return outcome.map_err(|error| progress.sent.weigh(error, deadline));
         }
-        if let Backend::Link(link) = &self.backend {
-            link.suspect();
+        match (&self.backend, &progress.node) {
+            (Backend::Link(link), _) => link.suspect(),
+            (Backend::Cluster(cluster), Some(node)) => cluster.suspect(node),
+            _ => {}
         }
-        let why = format!("the deadline of {:?} has passed", self.call_deadline());
-        Err(match sent {
-            true => unanswered(deadline, why),
-            false => Error::Unavailable(why),
-        })
+        Err(self.too_late(progress.sent.anything(), deadline))
     }
 
-    async fn attempt(&self, cmd: &Cmd, deadline: Deadline, sent: &mut bool) -> Result<Value> {
-        let reply = match &self.backend {
-            Backend::Link(link) => return link.call(cmd, deadline, sent).await,
-            Backend::Multiplexed(given) => {
-                *sent = true;
-                given.clone().send_packed_command(cmd).await
-            }
-            #[cfg(feature = "connection-manager")]
-            Backend::Manager(given) => {
-                *sent = true;
-                given.clone().send_packed_command(cmd).await
-            }
-            #[cfg(feature = "cluster")]
-            Backend::Cluster(given) => {
-                use redis::aio::ConnectionLike;
-                *sent = true;
-                given.clone().req_packed_command(cmd).await
-            }
+    /// Sends one command that has no key, on a cluster to every primary: all replies, or the first
+    /// error.
+    pub(crate) async fn everywhere(&self, cmd: &Cmd) -> Result<Vec<Value>> {
+        let deadline = self.deadline();
+        let Backend::Cluster(cluster) = &self.backend else {
+            return Ok(vec![self.command_within(cmd, deadline).await?]);
         };
-        decode(reply, deadline)
+        let mut begun = false;
+        let calls = cluster.call_all(cmd, deadline, &mut begun);
+        let answers = tokio::time::timeout_at(deadline.at, calls).await;
+        answers.unwrap_or_else(|_| Err(self.too_late(begun, deadline)))
+    }
+
+    async fn attempt(
+        &self,
+        cmd: &Cmd,
+        deadline: Deadline,
+        progress: &mut Progress,
+    ) -> Result<Value> {
+        match &self.backend {
+            Backend::Link(link) => {
+                link.call(Request::Plain(cmd), deadline, &mut progress.sent).await
+            }
+            Backend::Cluster(cluster) => cluster.call(cmd, deadline, progress).await,
+            Backend::Given(given) => {
+                progress.sent.last = true;
+                given.call(cmd, deadline).await
+            }
+        }
+    }
+
+    fn too_late(&self, sent: bool, deadline: Deadline) -> Error {
+        let why = format!("the deadline of {:?} has passed", self.call_deadline());
+        match sent {
+            true => deadline.unanswered(why),
+            false => Error::Unavailable(why),
+        }
     }
 
     /// A deadline that starts now.
     pub(crate) fn deadline(&self) -> Deadline {
-        let started = Instant::now();
-        let at = started + self.settings.call_deadline;
-        Deadline { started, at }
+        Deadline::after(self.settings.call_deadline)
     }
 
-    /// Who is loading which script onto this handle's server.
-    pub(crate) fn flights(&self) -> &Flights {
-        &self.flights
+    /// Who is loading which script onto the server that a command goes to.
+    pub(crate) fn flights(&self, cmd: &Cmd) -> Arc<Flights> {
+        match &self.backend {
+            Backend::Link(link) => Arc::clone(&link.flights),
+            Backend::Cluster(cluster) => cluster.flights(cmd),
+            Backend::Given(given) => Arc::clone(&given.flights),
+        }
     }
 
     fn from_backend(backend: Backend, layout: Layout) -> Self {
         let settings = Settings { prefix: "".into(), layout, call_deadline: DEFAULT_CALL_DEADLINE };
-        Self { backend, flights: Arc::default(), settings: Arc::new(settings) }
+        Self { backend, settings: Arc::new(settings) }
     }
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let backend = match &self.backend {
-            Backend::Link(link) => link.target(),
-            Backend::Multiplexed(_) => "a caller's MultiplexedConnection",
-            #[cfg(feature = "connection-manager")]
-            Backend::Manager(_) => "a caller's ConnectionManager",
-            #[cfg(feature = "cluster")]
-            Backend::Cluster(_) => "a caller's ClusterConnection",
+            Backend::Link(link) => link.name().to_owned(),
+            Backend::Cluster(cluster) => cluster.name(),
+            Backend::Given(given) => given.name().to_owned(),
         };
         f.debug_struct("Redis")
             .field("backend", &backend)
@@ -276,7 +306,8 @@ impl fmt::Debug for Redis {
 impl From<MultiplexedConnection> for Redis {
     /// Such a connection never reconnects: once it is cut, every call is [`Error::Unanswered`].
     fn from(given: MultiplexedConnection) -> Self {
-        Self::from_backend(Backend::Multiplexed(given), Layout::Plain)
+        let given = Given::new(Connection::Multiplexed(given));
+        Self::from_backend(Backend::Given(given), Layout::Plain)
     }
 }
 
@@ -284,53 +315,16 @@ impl From<MultiplexedConnection> for Redis {
 impl From<redis::aio::ConnectionManager> for Redis {
     /// Reconnects as the manager does: the call that meets a cut connection fails.
     fn from(given: redis::aio::ConnectionManager) -> Self {
-        Self::from_backend(Backend::Manager(given), Layout::Plain)
+        let given = Given::new(Connection::Manager(given));
+        Self::from_backend(Backend::Given(given), Layout::Plain)
     }
 }
 
-#[cfg(feature = "cluster")]
+#[cfg(feature = "cluster-connection")]
 impl From<redis::cluster_async::ClusterConnection> for Redis {
     /// Routes, redirects and reconnects as the cluster client does.
     fn from(given: redis::cluster_async::ClusterConnection) -> Self {
-        Self::from_backend(Backend::Cluster(given), Layout::HashTagged)
+        let given = Given::new(Connection::Cluster(given));
+        Self::from_backend(Backend::Given(given), Layout::HashTagged)
     }
-}
-
-pub(crate) fn check_deadline(deadline: Duration) -> Result<()> {
-    if deadline.is_zero() {
-        return Err(Error::invalid("call deadline", "must not be zero"));
-    }
-    if deadline >= MAX_CALL_DEADLINE {
-        return Err(Error::invalid("call deadline", "must be below a day"));
-    }
-    Ok(())
-}
-
-/// What the redis crate gave, as this crate says it.
-fn decode(reply: RedisResult<Value>, deadline: Deadline) -> Result<Value> {
-    match reply {
-        Ok(Value::ServerError(error)) => {
-            Err(classify(error.code(), error.details().unwrap_or_default()).into())
-        }
-        Ok(value) => Ok(value),
-        Err(error) => Err(explain(&error, deadline)),
-    }
-}
-
-fn explain(error: &RedisError, deadline: Deadline) -> Error {
-    if let Some(code) = error.code() {
-        return classify(code, error.detail().unwrap_or_default()).into();
-    }
-    let never_sent = matches!(
-        error.kind(),
-        ErrorKind::ClusterConnectionNotFound | ErrorKind::Client | ErrorKind::AuthenticationFailed
-    ) || error.is_connection_refusal();
-    match never_sent {
-        true => Error::Unavailable(in_one_line(error)),
-        false => unanswered(deadline, in_one_line(error)),
-    }
-}
-
-fn unanswered(deadline: Deadline, why: String) -> Error {
-    Error::Unanswered { waited: deadline.started.elapsed(), why }
 }

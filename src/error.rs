@@ -48,6 +48,15 @@ pub enum Error {
         why: String,
     },
 
+    /// Some slots of a call over many did their part, and these did not.
+    #[error("deleted {deleted} keys, and failed in {}", in_slots(failed))]
+    Partial {
+        /// How many keys the other slots deleted.
+        deleted: u64,
+        /// The slots that failed, in order, at least one.
+        failed: Vec<SlotFailure>,
+    },
+
     /// The server answered with an error.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -79,7 +88,13 @@ impl Error {
 
     /// Whether the server may have executed the call although its answer is not known.
     pub fn may_have_executed(&self) -> bool {
-        matches!(self, Self::Unanswered { .. })
+        match self {
+            Self::Unanswered { .. } => true,
+            Self::Partial { failed, .. } => {
+                failed.iter().any(|slot| slot.error.may_have_executed())
+            }
+            _ => false,
+        }
     }
 
     /// Whether the error speaks of the node (away, loading, read only) and not of this one call.
@@ -89,13 +104,8 @@ impl Error {
     pub fn is_node_fault(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Unanswered { .. } => true,
-            Self::Server(error) => matches!(
-                error.kind,
-                ServerErrorKind::Loading
-                    | ServerErrorKind::ClusterDown
-                    | ServerErrorKind::ReadOnly
-                    | ServerErrorKind::MasterDown
-            ),
+            Self::Server(error) => error.kind.is_node_fault(),
+            Self::Partial { failed, .. } => failed.iter().any(|slot| slot.error.is_node_fault()),
             _ => false,
         }
     }
@@ -107,6 +117,30 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// A slot of a cluster in which a call over many failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SlotFailure {
+    /// The slot.
+    pub slot: u16,
+    /// The keys of the call that lie in it, as the caller named them.
+    pub keys: Vec<String>,
+    /// What its part of the call ended with.
+    pub error: Error,
+}
+
+/// The slots, and what the first of them failed of.
+fn in_slots(failed: &[SlotFailure]) -> String {
+    const NAMED: usize = 5;
+    let slots: Vec<_> = failed.iter().take(NAMED).map(|at| at.slot.to_string()).collect();
+    let more = match failed.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let first = failed.first().map(|at| format!(": {}", at.error)).unwrap_or_default();
+    format!("slot {}{more}{first}", slots.join(", "))
 }
 
 /// An error reply of the server.
@@ -160,6 +194,11 @@ pub enum ServerErrorKind {
     ClusterDown,
     /// `TRYAGAIN`: the slot is moving and a key is absent here. The same call may pass later.
     TryAgain,
+    /// `MOVED`: another node of a cluster serves the slot. A cluster handle follows it; to others it
+    /// says that the URL should begin with `redis+cluster://`.
+    Moved,
+    /// `ASK`: another node of a cluster is taking the slot over; else as `MOVED`.
+    Ask,
     /// `BUSY`: another script runs past its time.
     Busy,
     /// `NOPERM`: the ACL user lacks a command, a key or a channel.
@@ -171,6 +210,10 @@ pub enum ServerErrorKind {
 }
 
 impl ServerErrorKind {
+    pub(crate) fn is_node_fault(self) -> bool {
+        matches!(self, Self::Loading | Self::ClusterDown | Self::ReadOnly | Self::MasterDown)
+    }
+
     /// The one place where a code becomes a kind.
     fn of(code: &str) -> Self {
         match code {
@@ -182,6 +225,8 @@ impl ServerErrorKind {
             "MASTERDOWN" => Self::MasterDown,
             "CLUSTERDOWN" => Self::ClusterDown,
             "TRYAGAIN" => Self::TryAgain,
+            "MOVED" => Self::Moved,
+            "ASK" => Self::Ask,
             "BUSY" => Self::Busy,
             "NOPERM" => Self::NoPermission,
             "NOAUTH" | "WRONGPASS" => Self::NoAuth,
@@ -199,6 +244,11 @@ pub(crate) fn classify(code: &str, message: &str) -> ServerError {
     let (code, message) = match code {
         "ERR" => unwrap_script_error(message).unwrap_or((code, message)),
         _ => (code, message),
+    };
+    // What a script is told where a command would be told `CLUSTERDOWN`.
+    let code = match code {
+        "ERR" if message.contains("while the cluster is down") => "CLUSTERDOWN",
+        code => code,
     };
     ServerError {
         kind: ServerErrorKind::of(code),
@@ -242,6 +292,16 @@ mod tests {
         let oom = "Error running script (call to f_9b1a): @user_script:4: @user_script: 4: -OOM \
                    command not allowed when used memory > 'maxmemory'.";
         assert_eq!(classify("ERR", oom).kind, ServerErrorKind::OutOfMemory);
+    }
+
+    #[test]
+    fn a_script_in_a_cluster_that_is_down_is_told_so_in_words() {
+        for words in [
+            "Script attempted to execute a write command while the cluster is down and readonly",
+            "Can not execute a write command 'set' while the cluster is down and readonly script: f",
+        ] {
+            assert_eq!(classify("ERR", words).kind, ServerErrorKind::ClusterDown, "{words}");
+        }
     }
 
     #[test]

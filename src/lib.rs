@@ -40,7 +40,7 @@ pub mod testing;
 pub use adapter::{CacheAdapter, RedisCacheAdapter};
 pub use cache::Cache;
 pub use connection::{Redis, RedisBuilder};
-pub use error::{Error, Result, ServerError, ServerErrorKind};
+pub use error::{Error, Result, ServerError, ServerErrorKind, SlotFailure};
 pub use lock::Locks;
 /// The `redis` crate, for the connections and the values that this crate takes.
 pub use redis;

@@ -82,7 +82,7 @@ macro_rules! never_a_fault {
     };
 }
 
-never_a_fault!((), bool, Option<String>, crate::lock::Release);
+never_a_fault!((), u64, bool, Option<String>, crate::lock::Release);
 
 impl Counters {
     /// Notes what an answer says of the node, with one event for each change.

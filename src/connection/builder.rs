@@ -1,19 +1,20 @@
-//! The settings of a handle, checked when it is built.
+//! The settings of a handle.
+
+mod build;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use redis::ProtocolVersion;
 use redis::io::tcp::TcpSettings;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
-use super::link::Link;
-use super::supervisor::{Backoff, Target};
-use super::{Backend, DEFAULT_CALL_DEADLINE, Redis, check_deadline};
-use crate::error::{Error, Result};
+use super::backoff::Backoff;
+use super::deadline::DEFAULT_CALL_DEADLINE;
+use super::url::Login;
 use crate::key::Layout;
 
-/// The settings of a [`Redis`] handle. What is not set comes from the URL, or has the default that
+/// The settings of a [`Redis`](crate::Redis) handle. What is not set comes from the URL, or has the default that
 /// its method names.
 #[derive(Clone)]
 pub struct RedisBuilder {
@@ -21,7 +22,12 @@ pub struct RedisBuilder {
     host: Option<String>,
     port: Option<u16>,
     unix_socket: Option<PathBuf>,
+    sentinel: Option<(Vec<String>, String)>,
+    sentinel_login: Login,
+    cluster: Option<Vec<String>>,
     tls: bool,
+    #[cfg(feature = "tls")]
+    certificates: Option<redis::TlsCertificates>,
     username: Option<String>,
     password: Option<String>,
     db: Option<u32>,
@@ -29,7 +35,7 @@ pub struct RedisBuilder {
     tcp: TcpSettings,
     client_name: Option<String>,
     prefix: String,
-    layout: Layout,
+    layout: Option<Layout>,
     connect_timeout: Duration,
     call_deadline: Duration,
     backoff: Backoff,
@@ -42,7 +48,12 @@ impl Default for RedisBuilder {
             host: None,
             port: None,
             unix_socket: None,
+            sentinel: None,
+            sentinel_login: Login::default(),
+            cluster: None,
             tls: false,
+            #[cfg(feature = "tls")]
+            certificates: None,
             username: None,
             password: None,
             db: None,
@@ -50,7 +61,7 @@ impl Default for RedisBuilder {
             tcp: TcpSettings::default().set_nodelay(true),
             client_name: None,
             prefix: String::new(),
-            layout: Layout::Plain,
+            layout: None,
             connect_timeout: Duration::from_secs(1),
             call_deadline: DEFAULT_CALL_DEADLINE,
             backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(2) },
@@ -59,8 +70,9 @@ impl Default for RedisBuilder {
 }
 
 impl RedisBuilder {
-    /// A URL as [`Redis::connect`] takes it. The other settings override what it says; the host,
-    /// the port and the socket belong to the URL where there is one.
+    /// A URL as [`Redis::connect`](crate::Redis::connect) takes it. The other settings override what it says, but for where
+    /// to connect: the host and the port, the socket, the Sentinels and the cluster belong to the
+    /// URL where there is one.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
         self
@@ -84,7 +96,50 @@ impl RedisBuilder {
         self
     }
 
-    /// TLS to the host. Needs the feature `tls`.
+    /// The primary of `service`, as these Sentinels name it, instead of a host and a port. Each is a
+    /// host or `host:port`, by default with port 26379.
+    ///
+    /// Whenever the connection is lost, its server is no longer the primary, or a Sentinel tells of
+    /// another one, all Sentinels are asked again.
+    pub fn sentinel<H: Into<String>>(
+        mut self,
+        sentinels: impl IntoIterator<Item = H>,
+        service: impl Into<String>,
+    ) -> Self {
+        let sentinels = sentinels.into_iter().map(Into::into).collect();
+        self.sentinel = Some((sentinels, service.into()));
+        self
+    }
+
+    /// The user at the Sentinels, by default none.
+    pub fn sentinel_username(mut self, username: impl Into<String>) -> Self {
+        self.sentinel_login.username = Some(username.into());
+        self
+    }
+
+    /// The password at the Sentinels, by default none: that of the servers is not tried.
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_login.password = Some(password.into());
+        self
+    }
+
+    /// The cluster of these nodes, instead of a host and a port. Each is a host or `host:port`, by
+    /// default with port 6379. They are asked for the others.
+    pub fn cluster<H: Into<String>>(mut self, nodes: impl IntoIterator<Item = H>) -> Self {
+        self.cluster = Some(nodes.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// What to trust instead of the system's roots, and what to show to a server that asks for a
+    /// certificate, all in PEM. It needs TLS, by the URL or by [`tls`](Self::tls).
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn certificates(mut self, certificates: redis::TlsCertificates) -> Self {
+        self.certificates = Some(certificates);
+        self
+    }
+
+    /// TLS to the host, or to all Sentinels and servers. Needs the feature `tls`.
     pub fn tls(mut self, tls: bool) -> Self {
         self.tls = tls;
         self
@@ -133,9 +188,10 @@ impl RedisBuilder {
         self
     }
 
-    /// The spelling of [`Redis::keys`], by default [`Layout::Plain`].
+    /// The spelling of [`Redis::keys`](crate::Redis::keys), by default [`Layout::HashTagged`] on a cluster and
+    /// [`Layout::Plain`] elsewhere.
     pub fn layout(mut self, layout: Layout) -> Self {
-        self.layout = layout;
+        self.layout = Some(layout);
         self
     }
 
@@ -157,98 +213,6 @@ impl RedisBuilder {
         self.backoff = Backoff { min, max };
         self
     }
-
-    /// Starts connecting in the background and returns at once; the server may be down.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] where the URL or the combination of settings cannot be used, or outside a
-    /// Tokio runtime. [`Error::InvalidInput`] for a bad prefix, a zero duration, or a deadline of a
-    /// day or more.
-    pub fn build(self) -> Result<Redis> {
-        check_deadline(self.call_deadline)?;
-        if self.connect_timeout.is_zero() {
-            return Err(Error::invalid("connect time-out", "must not be zero"));
-        }
-        if self.backoff.min.is_zero() || self.backoff.max < self.backoff.min {
-            return Err(Error::invalid("back-off", "must be above zero, min before max"));
-        }
-        if self.client_name.as_deref().is_some_and(|name| {
-            name.is_empty() || name.bytes().any(|byte| !(b'!'..=b'~').contains(&byte))
-        }) {
-            return Err(Error::invalid("client name", "must be printable ASCII without spaces"));
-        }
-        let target = Target {
-            client: redis::Client::open(self.connection_info()?).map_err(config_error)?,
-            client_name: self.client_name,
-            connect_timeout: self.connect_timeout,
-            ping_timeout: self.call_deadline,
-            backoff: self.backoff,
-        };
-        let link = Backend::Link(Link::open(target)?.into());
-        Redis::from_backend(link, self.layout)
-            .with_prefix(&self.prefix)?
-            .with_call_deadline(self.call_deadline)
-    }
-
-    fn connection_info(&self) -> Result<ConnectionInfo> {
-        let info = match &self.url {
-            Some(_) if self.host.is_some() || self.port.is_some() || self.unix_socket.is_some() => {
-                return Err(Error::Config("a URL and a host, port or socket".to_owned()));
-            }
-            Some(url) => {
-                let info = parse(url)?;
-                if self.tls && !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-                    return Err(Error::Config("TLS to a URL without it: write rediss".to_owned()));
-                }
-                info
-            }
-            None => self.address()?.into_connection_info().map_err(config_error)?,
-        };
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            install_tls_provider()?;
-        }
-        let named = self.url.as_deref().is_some_and(|url| url.contains("protocol="));
-        let mut settings = info.redis_settings().clone();
-        settings = match self.resp {
-            Some(version) => settings.set_protocol(version),
-            None if named => settings,
-            None => settings.set_protocol(ProtocolVersion::RESP3),
-        };
-        if let Some(username) = &self.username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = &self.password {
-            settings = settings.set_password(password);
-        }
-        if let Some(db) = self.db {
-            settings = settings.set_db(db.into());
-        }
-        if settings.db() < 0 {
-            return Err(Error::Config("the database number is negative".to_owned()));
-        }
-        Ok(info.set_tcp_settings(self.tcp.clone()).set_redis_settings(settings))
-    }
-
-    fn address(&self) -> Result<ConnectionAddr> {
-        let host = self.host.clone();
-        let address = match &self.unix_socket {
-            Some(_) if host.is_some() || self.port.is_some() || self.tls => {
-                return Err(Error::Config("a unix socket has no host, port or TLS".to_owned()));
-            }
-            Some(path) => return Ok(ConnectionAddr::Unix(path.clone())),
-            None => (host.unwrap_or_else(|| "127.0.0.1".to_owned()), self.port.unwrap_or(6379)),
-        };
-        if !self.tls {
-            return Ok(ConnectionAddr::Tcp(address.0, address.1));
-        }
-        Ok(ConnectionAddr::TcpTls {
-            host: address.0,
-            port: address.1,
-            insecure: false,
-            tls_params: None,
-        })
-    }
 }
 
 impl fmt::Debug for RedisBuilder {
@@ -258,6 +222,8 @@ impl fmt::Debug for RedisBuilder {
             .field("host", &self.host)
             .field("port", &self.port)
             .field("unix_socket", &self.unix_socket)
+            .field("sentinel", &self.sentinel)
+            .field("cluster", &self.cluster)
             .field("username", &self.username)
             .field("db", &self.db)
             .field("client_name", &self.client_name)
@@ -268,41 +234,4 @@ impl fmt::Debug for RedisBuilder {
             .field("backoff", &self.backoff)
             .finish_non_exhaustive()
     }
-}
-
-/// The schemes that the redis crate knows. No message repeats the URL: it may hold a password.
-fn parse(url: &str) -> Result<ConnectionInfo> {
-    let scheme = url.split(':').next().unwrap_or_default();
-    match scheme {
-        "rediss" | "valkeys" if cfg!(not(feature = "tls")) => {
-            let why = format!("{scheme}:// needs the feature `tls` of auth-adapter-redis");
-            Err(Error::Config(why))
-        }
-        "redis" | "rediss" | "valkey" | "valkeys" | "unix" | "redis+unix" | "valkey+unix" => {
-            url.into_connection_info().map_err(config_error)
-        }
-        _ => {
-            Err(Error::Config("the URL must begin with redis://, rediss:// or unix://".to_owned()))
-        }
-    }
-}
-
-fn config_error(error: redis::RedisError) -> Error {
-    Error::Config(error.to_string())
-}
-
-/// The redis crate panics at the first TLS connection of a process that has no provider.
-#[cfg(feature = "tls")]
-#[expect(clippy::unnecessary_wraps, reason = "the twin without the feature fails")]
-fn install_tls_provider() -> Result<()> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error means that another thread has just installed one: that serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    Ok(())
-}
-
-#[cfg(not(feature = "tls"))]
-fn install_tls_provider() -> Result<()> {
-    Err(Error::Config("TLS needs the feature `tls` of auth-adapter-redis".to_owned()))
 }

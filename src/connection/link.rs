@@ -4,36 +4,90 @@
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Value};
-use tokio::sync::watch;
+use redis::{Cmd, RedisResult, Value};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use super::deadline::Deadline;
+use super::flight::Flights;
+use super::reply::decode;
 use super::state::{Alarm, State};
-use super::supervisor::{Supervisor, Target};
-use super::{Deadline, decode, unanswered};
-use crate::error::{Error, Result, in_one_line};
+use super::supervisor::{Supervisor, Target, Where};
+use crate::error::{Error, Result, ServerErrorKind, in_one_line};
 
 pub(super) struct Link {
     state: watch::Receiver<State>,
     alarm: Arc<Alarm>,
-    target: String,
+    name: String,
+    /// Whether another server can become the one that it leads to.
+    moves: bool,
+    pub(super) flights: Arc<Flights>,
     supervisor: JoinHandle<()>,
 }
 
-impl Link {
-    /// Starts the reconnect loop on the present runtime.
-    pub(super) fn open(target: Target) -> Result<Self> {
-        let runtime = tokio::runtime::Handle::try_current()
-            .map_err(|_| Error::Config("a handle is built inside a Tokio runtime".to_owned()))?;
-        let (tell, state) = watch::channel(State::Connecting);
-        let alarm = Arc::<Alarm>::default();
-        let name = target.name();
-        let supervisor = Supervisor::new(target, tell, Arc::clone(&alarm));
-        Ok(Self { state, alarm, target: name, supervisor: runtime.spawn(supervisor.run()) })
+/// What a link sends.
+#[derive(Clone, Copy)]
+pub(super) enum Request<'a> {
+    Plain(&'a Cmd),
+    /// To a node of a cluster that takes a slot over: behind an `ASKING`, which holds for one command.
+    Asking(&'a Cmd),
+}
+
+/// What a call has sent: it may have been executed by that.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// Just now, without an answer yet.
+    pub(super) last: bool,
+    /// Before, on a connection that was cut.
+    pub(super) before: bool,
+}
+
+impl Sent {
+    pub(super) fn anything(&self) -> bool {
+        self.last || self.before
     }
 
-    pub(super) fn target(&self) -> &str {
-        &self.target
+    /// What the call ends with: a refusal says nothing of what was sent before it.
+    pub(super) fn weigh(&self, error: Error, deadline: Deadline) -> Error {
+        // The script's source is brought next, and its outcome counts.
+        let is_final = error.server_kind() != Some(ServerErrorKind::NoScript);
+        match self.before && is_final && !error.may_have_executed() {
+            true => deadline.unanswered(format!("the connection was cut; sent again: {error}")),
+            false => error,
+        }
+    }
+}
+
+impl Request<'_> {
+    async fn send(self, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
+        match self {
+            Self::Plain(cmd) => connection.send_packed_command(cmd).await,
+            Self::Asking(cmd) => {
+                let mut both = redis::Pipeline::with_capacity(2);
+                both.cmd("ASKING").add_command(cmd.clone());
+                let replies = connection.send_packed_commands(&both, 0, 2).await?;
+                // A refused ASKING says more than what the command then came to.
+                let asking = replies.iter().find(|reply| matches!(reply, Value::ServerError(_)));
+                Ok(asking.or(replies.last()).cloned().unwrap_or(Value::Nil))
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Starts the reconnect loop on the present runtime. `fell` is notified whenever a connection is
+    /// lost.
+    pub(super) fn open(target: Target, fell: Arc<Notify>) -> Self {
+        let (tell, state) = watch::channel(State::Connecting);
+        let alarm = Arc::<Alarm>::default();
+        let (name, moves) = (target.name(), matches!(target.place, Where::Named(_)));
+        let supervisor = Supervisor::new(target, tell, Arc::clone(&alarm), fell);
+        let supervisor = tokio::spawn(supervisor.run());
+        Self { state, alarm, name, moves, flights: Arc::default(), supervisor }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -55,26 +109,39 @@ impl Link {
         }
     }
 
-    /// Sends a command. Where the connection was cut under it, it is sent once more on the next
-    /// one: what this crate sends may be executed twice.
+    /// Sends a command. Where the connection was cut under it, or its server is no longer the primary,
+    /// it is sent once more on the next one: what this crate sends may be executed twice.
     pub(super) async fn call(
         &self,
-        cmd: &Cmd,
+        request: Request<'_>,
         deadline: Deadline,
-        sent: &mut bool,
+        sent: &mut Sent,
     ) -> Result<Value> {
         let (id, mut connection) = self.connection_after(0).await?;
-        *sent = true;
-        let reply = connection.send_packed_command(cmd).await;
-        let cut = match &reply {
-            Err(error) if error.is_unrecoverable_error() => in_one_line(error),
-            _ => return decode(reply, deadline),
+        sent.last = true;
+        let outcome = match request.send(&mut connection).await {
+            Err(error) if error.is_unrecoverable_error() => {
+                sent.before = true;
+                Err(deadline.unanswered(in_one_line(&error)))
+            }
+            reply => match decode(reply, deadline) {
+                Err(Error::Server(error))
+                    if self.moves && error.kind == ServerErrorKind::ReadOnly =>
+                {
+                    sent.last = false;
+                    Err(error.into())
+                }
+                reply => return reply,
+            },
         };
         self.alarm.lost(id);
         drop(connection);
         match self.connection_after(id).await {
-            Ok((_, mut next)) => decode(next.send_packed_command(cmd).await, deadline),
-            Err(_) => Err(unanswered(deadline, cut)),
+            Ok((_, mut next)) => {
+                sent.last = true;
+                decode(request.send(&mut next).await, deadline)
+            }
+            Err(_) => outcome,
         }
     }
 

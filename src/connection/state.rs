@@ -24,6 +24,16 @@ pub(super) struct Alarm {
     lost: AtomicU64,
     suspect: AtomicU64,
     raised: Notify,
+    pub(super) rumours: Arc<Rumours>,
+}
+
+/// What the Sentinels make the reconnect loop ask them about.
+#[derive(Default)]
+pub(super) struct Rumours {
+    /// One said that another server is the primary now.
+    pub(super) moved: Notify,
+    /// One may have said so while nobody listened.
+    pub(super) unheard: Notify,
 }
 
 impl Alarm {

@@ -9,44 +9,45 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, Value};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use super::backoff::Backoff;
+use super::dial::{Dialer, ask, is_refusal, text, without_timers};
+use super::sentinel::Sentinels;
 use super::state::{Alarm, State};
-use crate::error::in_one_line;
+use super::url::ServerAddress;
 
-/// How many commands may wait for the socket; beyond that, callers wait for room.
-const PIPELINE_BUFFER: usize = 1024;
-
-/// Where and how to connect.
+/// What a reconnect loop keeps a connection to, and how.
 pub(super) struct Target {
-    pub(super) client: redis::Client,
+    pub(super) place: Where,
+    pub(super) manner: Arc<Manner>,
+}
+
+/// How connections are made and kept, wherever to.
+pub(super) struct Manner {
+    pub(super) dialer: Dialer,
     pub(super) client_name: Option<String>,
     pub(super) connect_timeout: Duration,
     pub(super) ping_timeout: Duration,
     pub(super) backoff: Backoff,
 }
 
+/// Where a connection leads.
+pub(super) enum Where {
+    /// Always here.
+    At(ServerAddress),
+    /// To the primary that the Sentinels name at the time.
+    Named(Arc<Sentinels>),
+}
+
 impl Target {
-    /// The address, without credentials.
+    /// Where it leads, without credentials.
     pub(super) fn name(&self) -> String {
-        self.client.get_connection_info().addr().to_string()
-    }
-}
-
-/// How long to wait between failed attempts: doubling from `min` to `max`, each wait drawn between
-/// half of that and all of it, so that many instances do not come back at the same moment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
-    pub(super) min: Duration,
-    pub(super) max: Duration,
-}
-
-impl Backoff {
-    fn wait(&self, failures: u32) -> Duration {
-        let full = self.min.saturating_mul(1 << failures.min(20)).min(self.max);
-        let draw = getrandom::u32().unwrap_or(u32::MAX);
-        full.mul_f64(0.5 + 0.5 * f64::from(draw) / f64::from(u32::MAX))
+        match &self.place {
+            Where::At(address) => address.to_string(),
+            Where::Named(sentinels) => format!("the primary of {}", sentinels.service),
+        }
     }
 }
 
@@ -59,50 +60,84 @@ struct Identity {
 
 pub(super) struct Supervisor {
     target: Target,
+    name: String,
     tell: watch::Sender<State>,
     alarm: Arc<Alarm>,
+    /// Notified whenever a connection is lost.
+    fell: Arc<Notify>,
+    /// The server of the last connection.
+    at: Option<ServerAddress>,
     /// The last connection that was in use, until it is known to have ended on the server.
     previous: Option<Identity>,
     eviction_checked: bool,
 }
 
 impl Supervisor {
-    pub(super) fn new(target: Target, tell: watch::Sender<State>, alarm: Arc<Alarm>) -> Self {
-        Self { target, tell, alarm, previous: None, eviction_checked: false }
+    pub(super) fn new(
+        target: Target,
+        tell: watch::Sender<State>,
+        alarm: Arc<Alarm>,
+        fell: Arc<Notify>,
+    ) -> Self {
+        let name = target.name();
+        let (at, previous) = (None, None);
+        Self { target, name, tell, alarm, fell, at, previous, eviction_checked: false }
     }
 
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
+        let rumours = Arc::clone(&self.alarm.rumours);
+        match &self.target.place {
+            Where::At(_) => self.keep_up().await,
+            Where::Named(sentinels) => {
+                let listening = Arc::clone(sentinels).listen(rumours);
+                tokio::join!(listening, self.keep_up());
+            }
+        }
+    }
+
+    async fn keep_up(mut self) {
         for id in 1.. {
             let (connection, identity) = self.connect(id).await;
             self.previous = identity;
-            tracing::info!(target = self.target.name(), "connected to redis");
+            tracing::info!(target = self.name, "connected to redis");
             let mut probe = connection.clone();
             self.tell.send_replace(State::Up(id, connection));
             self.until_dead(id, &mut probe).await;
-            tracing::warn!(target = self.target.name(), "the connection to redis is lost");
+            tracing::warn!(target = self.name, "the connection to redis is lost");
             self.tell.send_replace(State::Connecting);
+            self.fell.notify_one();
         }
     }
 
-    /// Tries until there is a connection.
+    /// Tries until there is a connection. Word of another primary ends an attempt and a wait.
     async fn connect(&mut self, id: u64) -> (MultiplexedConnection, Option<Identity>) {
-        for failures in 0.. {
-            match timeout(self.target.connect_timeout, self.attempt(id)).await {
+        let (manner, rumours) = (Arc::clone(&self.target.manner), Arc::clone(&self.alarm.rumours));
+        let mut failures = 0;
+        loop {
+            let attempt = timeout(manner.connect_timeout, self.attempt(id));
+            let outcome = tokio::select! {
+                outcome = attempt => outcome,
+                () = rumours.moved.notified() => continue,
+            };
+            match outcome {
                 Ok(Ok(connected)) => return connected,
                 Ok(Err(why)) => self.failed(failures, &why),
                 Err(_) => {
-                    let limit = self.target.connect_timeout;
+                    let limit = manner.connect_timeout;
                     self.failed(failures, &format!("no connection within {limit:?}"));
                 }
             }
-            tokio::time::sleep(self.target.backoff.wait(failures)).await;
+            tokio::select! {
+                () = tokio::time::sleep(manner.backoff.wait(failures)) => {}
+                () = rumours.moved.notified() => {}
+            }
+            failures += 1;
         }
-        unreachable!("the attempts do not end")
     }
 
     fn failed(&self, failures: u32, why: &str) {
         if failures == 0 {
-            tracing::warn!(target = self.target.name(), why, "cannot connect to redis");
+            tracing::warn!(target = self.name, why, "cannot connect to redis");
         }
         self.tell.send_replace(State::Down(why.into()));
     }
@@ -111,29 +146,31 @@ impl Supervisor {
         &mut self,
         id: u64,
     ) -> Result<(MultiplexedConnection, Option<Identity>), String> {
-        let connection = self
-            .target
-            .client
-            .get_multiplexed_async_connection_with_config(&self.config(id))
-            .await
-            .map_err(|error| in_one_line(&error))?;
+        let address = self.locate().await?;
+        let connection = self.target.manner.dialer.connect(&address, self.config(id)).await?;
+        if let Where::Named(_) = self.target.place {
+            check_role(&connection, &address).await?;
+        }
         let identity = self.introduce(&connection).await?;
         self.end_previous(&connection, identity.as_ref()).await?;
         if !self.eviction_checked {
             self.eviction_checked = true;
             warn_of_eviction(&connection).await;
         }
+        self.at = Some(address);
         Ok((connection, identity))
     }
 
+    async fn locate(&self) -> Result<ServerAddress, String> {
+        match &self.target.place {
+            Where::At(address) => Ok(address.clone()),
+            Where::Named(sentinels) => sentinels.primary().await.map(ServerAddress::Tcp),
+        }
+    }
+
     fn config(&self, id: u64) -> AsyncConnectionConfig {
-        // The deadline of the whole call stands above: a second timer in each call buys nothing.
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(None)
-            .set_pipeline_buffer_size(PIPELINE_BUFFER);
-        let settings = self.target.client.get_connection_info().redis_settings();
-        if settings.protocol() == ProtocolVersion::RESP2 {
+        let config = without_timers();
+        if self.target.manner.dialer.settings.protocol() == ProtocolVersion::RESP2 {
             // No word of a closed connection until the next call meets it.
             return config;
         }
@@ -152,7 +189,7 @@ impl Supervisor {
         connection: &MultiplexedConnection,
     ) -> Result<Option<Identity>, String> {
         let name = async {
-            match &self.target.client_name {
+            match &self.target.manner.client_name {
                 Some(name) => ask(connection, &["CLIENT", "SETNAME", name]).await,
                 None => Ok(Value::Okay),
             }
@@ -170,6 +207,10 @@ impl Supervisor {
                 Ok(field(&info, "run_id").map(|run_id| Identity { run_id, client_id }))
             }
             (Err(why), _) | (_, Err(why)) if !is_refusal(&why) => Err(why),
+            (Err(why), _) | (_, Err(why)) => {
+                tracing::warn!(why, "CLIENT ID or INFO was refused: late bytes may still execute");
+                Ok(None)
+            }
             _ => Ok(None),
         }
     }
@@ -197,22 +238,45 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Returns when the connection is closed or answers no more.
+    /// Returns when the connection is closed or answers no more, or another server is the primary.
     async fn until_dead(&self, id: u64, probe: &mut MultiplexedConnection) {
         loop {
-            self.alarm.raised().await;
+            let is_rumour = tokio::select! {
+                () = self.alarm.raised() => false,
+                () = self.alarm.rumours.moved.notified() => true,
+                () = self.alarm.rumours.unheard.notified() => true,
+            };
+            if is_rumour {
+                // Sentinels that cannot be asked are no reason to leave.
+                let named = timeout(self.target.manner.connect_timeout, self.locate()).await;
+                if matches!(named, Ok(Ok(named)) if Some(&named) != self.at.as_ref()) {
+                    return;
+                }
+            }
             if self.alarm.is_lost(id) {
                 return;
             }
             if self.alarm.take_suspicion(id) {
                 let ping = redis::cmd("PING");
-                let answered = timeout(self.target.ping_timeout, probe.send_packed_command(&ping));
+                let within = self.target.manner.ping_timeout;
+                let answered = timeout(within, probe.send_packed_command(&ping));
                 // Any reply will do, an error too: the connection carries both ways.
                 if !matches!(answered.await, Ok(Ok(_))) {
                     return;
                 }
             }
         }
+    }
+}
+
+/// The Sentinels may be behind, and a replica would refuse to write.
+async fn check_role(
+    connection: &MultiplexedConnection,
+    address: &ServerAddress,
+) -> Result<(), String> {
+    match ask(connection, &["ROLE"]).await? {
+        Value::Array(words) if words.first().and_then(text) == Some("master") => Ok(()),
+        _ => Err(format!("{address}, which the Sentinels name, is no primary")),
     }
 }
 
@@ -228,34 +292,9 @@ async fn warn_of_eviction(connection: &MultiplexedConnection) {
     }
 }
 
-/// One command; an error reply or a broken connection in words.
-async fn ask(connection: &MultiplexedConnection, words: &[&str]) -> Result<Value, String> {
-    let mut cmd = redis::Cmd::new();
-    for word in words {
-        cmd.arg(*word);
-    }
-    let reply = connection.clone().send_packed_command(&cmd).await;
-    match reply.and_then(Value::extract_error) {
-        Ok(value) => Ok(value),
-        Err(error) => {
-            Err(in_one_line(&format_args!("{} {error}", error.code().unwrap_or_default())))
-        }
-    }
-}
-
-/// Whether the server understood and declined, as an ACL, an older version or a proxy does: the
-/// connection itself can be used.
-fn is_refusal(why: &str) -> bool {
-    why.starts_with("NOPERM") || why.starts_with("ERR")
-}
-
 /// A field of an `INFO` reply.
 fn field(info: &Value, name: &str) -> Option<String> {
-    let text = match info {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok()?,
-        Value::VerbatimString { text, .. } | Value::SimpleString(text) => text,
-        _ => return None,
-    };
+    let text = text(info)?;
     let of = |line: &str| Some(line.split_once(':')?.1.trim().to_owned());
     let mut lines = text.lines();
     lines.find(|line| line.split(':').next() == Some(name)).and_then(of)
@@ -264,18 +303,6 @@ fn field(info: &Value, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn back_off_doubles_up_to_its_maximum_and_never_waits_less_than_half() {
-        let backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(2) };
-        for (failures, full) in [(0, 50), (1, 100), (5, 1600), (6, 2000), (4_000_000, 2000)] {
-            let full = Duration::from_millis(full);
-            for _ in 0..100 {
-                let wait = backoff.wait(failures);
-                assert!(wait >= full / 2 && wait <= full, "{failures}: {wait:?}");
-            }
-        }
-    }
 
     #[test]
     fn a_field_is_found_by_its_whole_name() {

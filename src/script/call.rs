@@ -124,10 +124,11 @@ impl<'a> Call<'a> {
         decode(self.script.name(), reply)
     }
 
-    /// After `NOSCRIPT`: one caller per script sends EVAL with the source; the others wait for it,
+    /// After `NOSCRIPT`: one caller per script and node sends EVAL with the source; the others wait for it,
     /// try EVALSHA once more, and send the source themselves only if that finds nothing either.
     async fn bring_source(&self, deadline: Deadline) -> Result<Value> {
-        let turn = self.redis.flights().turn(self.script.sha(), deadline.started);
+        let flights = self.redis.flights(&self.cmd);
+        let turn = flights.turn(self.script.sha(), deadline.started);
         let turn = deadline.bound(turn).await?;
         let Turn::Lead(lead) = turn else {
             return match self.redis.command_within(&self.cmd, deadline).await {

@@ -87,13 +87,15 @@ impl ScriptLibrary {
         for script in self.iter() {
             let mut load = redis::Cmd::with_capacity(3, script.source.len() + 16);
             load.arg("SCRIPT").arg("LOAD").arg(&script.source);
-            let sha: String = decode("SCRIPT LOAD", redis.command(&load).await?)?;
-            if sha != script.sha {
-                return Err(Error::Reply {
-                    call: "SCRIPT LOAD".to_owned(),
-                    expected: script.sha.clone(),
-                    got: sha,
-                });
+            for reply in redis.everywhere(&load).await? {
+                let sha: String = decode("SCRIPT LOAD", reply)?;
+                if sha != script.sha {
+                    return Err(Error::Reply {
+                        call: "SCRIPT LOAD".to_owned(),
+                        expected: script.sha.clone(),
+                        got: sha,
+                    });
+                }
             }
         }
         Ok(())

@@ -68,12 +68,35 @@ pub(super) fn wait_until_ready(
 /// Whether every replica among the servers that run has all that its primary has.
 pub(super) fn replicas_in_sync(servers: &[Server]) -> Result<(), String> {
     for server in servers.iter().filter(|server| server.answers()) {
-        let link = replication(server, "master_link_status")?;
-        if link.is_some_and(|link| link != "up") {
+        let Some(link) = replication(server, "master_link_status")? else { continue };
+        let primary = replication(server, "master_port")?;
+        let primary = servers.iter().find(|other| Some(other.port().to_string()) == primary);
+        let sent = match primary.filter(|primary| primary.answers()) {
+            Some(primary) => offset(primary, "master_repl_offset")?,
+            None => 0,
+        };
+        if link != "up" || offset(server, "slave_repl_offset")? < sent {
             return Err(format!("port {} is not in sync", server.port()));
         }
     }
     Ok(())
+}
+
+/// Has the primaries among these servers, which are empty, change something, and waits until all
+/// replicas have it: their link may be up for a second before a primary sends them anything.
+pub(super) fn open_streams(servers: &[Server]) -> Result<(), StartError> {
+    for server in servers {
+        if replication(server, "role").is_ok_and(|role| role.as_deref() == Some("master")) {
+            let changed = server.command(&["FLUSHALL"]).and_then(Reply::or_refused);
+            changed.map_err(StartError::io("write to a primary"))?;
+        }
+    }
+    wait_until_ready(servers, || replicas_in_sync(servers))
+}
+
+fn offset(server: &Server, name: &str) -> Result<i64, String> {
+    let offset = replication(server, name)?.and_then(|offset| offset.parse().ok());
+    offset.ok_or_else(|| format!("port {} does not tell its {name}", server.port()))
 }
 
 /// A field of `INFO replication`, of a server that may have been killed a moment ago.

@@ -56,10 +56,11 @@ impl Launch {
         self.of_group.extend([option.into(), value.into()]);
     }
 
-    /// Spares a replica the waiting for others, and for Valkey's look once a second at a copy that
-    /// went to the disk.
+    /// Spares a replica the waiting for Valkey's look once a second at a copy that went to the disk,
+    /// and for what follows a copy that did not: a primary holds that back until the replica has
+    /// reported, which it does once a second.
     pub(super) fn hurry_replication(&mut self) {
-        self.set("--repl-diskless-sync-delay", "0");
+        self.set("--repl-diskless-sync", "no");
         self.set("--repl-diskless-load", "on-empty-db");
     }
 

@@ -117,7 +117,7 @@ async fn bad_settings_are_told_before_anything_is_tried() {
         config(Redis::connect(url).await);
     }
     let both = Redis::builder().url("redis://h").host("h").build();
-    assert!(config(both).contains("a URL and a host"));
+    assert!(config(both).contains("more than one of a URL"));
     config(Redis::builder().unix_socket("/s").port(1).build());
     config(Redis::builder().url("redis://h").tls(true).build());
     let secret = Redis::connect("redis://user:hunter2@h:x/").await.unwrap_err();

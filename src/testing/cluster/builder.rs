@@ -86,6 +86,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Whether a restart of a node waits until its data is loaded, as it does by default; see
+    /// [`ServerBuilder::wait_until_ready`]. [`start`](Self::start) waits until all nodes serve.
+    pub fn wait_until_ready(mut self, wait: bool) -> Self {
+        self.node = self.node.wait_until_ready(wait);
+        self
+    }
+
     /// Starts the cluster and waits until all nodes serve and every replica is in sync.
     ///
     /// # Errors
@@ -107,6 +114,7 @@ impl ClusterBuilder {
         launch.hurry_replication();
         let cluster = ports::retried(|| self.start_nodes(&launch))?;
         group::wait_until_ready(&cluster.nodes, || cluster.is_ready())?;
+        group::open_streams(&cluster.nodes)?;
         Ok(cluster)
     }
 

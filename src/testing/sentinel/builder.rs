@@ -145,6 +145,13 @@ impl SentinelGroupBuilder {
         self
     }
 
+    /// Whether a restart of a data server waits until its data is loaded, as it does by default;
+    /// see [`ServerBuilder::wait_until_ready`]. [`start`](Self::start) waits for the whole group.
+    pub fn wait_until_ready(mut self, wait: bool) -> Self {
+        self.server = self.server.wait_until_ready(wait);
+        self
+    }
+
     /// Starts the group and waits until the replicas are in sync and the Sentinels know everyone.
     ///
     /// # Errors
@@ -159,6 +166,7 @@ impl SentinelGroupBuilder {
         }
         let group = ports::retried(|| self.start_servers(&launch))?;
         group::wait_until_ready(group.sentinels(), || group.is_settled())?;
+        group::open_streams(group.servers())?;
         hurry::end_meeting(group.sentinels()).map_err(StartError::io("hurry the Sentinels"))?;
         Ok(group)
     }

@@ -1,0 +1,275 @@
+//! Keeping up with a cluster: who its primaries are, and which slots they serve.
+
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::Value;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::super::address::Address;
+use super::super::deadline::Deadline;
+use super::super::dial::{ask, without_timers};
+use super::super::link::{Link, Request, Sent};
+use super::super::supervisor::{Manner, Target, Where};
+use super::super::url::ServerAddress;
+use super::Node;
+use super::map::{Range, SlotMap, parse};
+
+/// While something is amiss the cluster is asked this many times before the wait doubles: a failover
+/// takes a second or two, and its end should not go unnoticed for as long again.
+const ROUNDS: u32 = 256;
+
+/// What is known of the cluster.
+pub(super) enum View {
+    /// The first search is under way: callers wait, within their deadlines.
+    Unknown,
+    Known(Arc<SlotMap>),
+    /// No node answered, for this reason: callers fail at once, and the search goes on.
+    Unreachable(Arc<str>),
+}
+
+pub(super) struct Discovery {
+    seeds: Vec<Address>,
+    manner: Arc<Manner>,
+    view: watch::Sender<View>,
+    /// Notified also by a link whose connection is lost.
+    stale: Arc<Notify>,
+    /// Whom to ask first: a redirection named it.
+    hint: Mutex<Option<Address>>,
+    /// Whom to begin with, so that a node that is behind is not asked twice in a row.
+    turn: AtomicUsize,
+}
+
+impl Discovery {
+    pub(super) fn new(seeds: Vec<Address>, manner: Arc<Manner>) -> Self {
+        Self {
+            seeds,
+            manner,
+            view: watch::Sender::new(View::Unknown),
+            stale: Arc::default(),
+            hint: Mutex::default(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        let seeds: Vec<_> = self.seeds.iter().map(ToString::to_string).collect();
+        format!("the cluster of {}", seeds.join(", "))
+    }
+
+    /// How long an attempt to connect may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.manner.connect_timeout
+    }
+
+    pub(super) fn view(&self) -> watch::Ref<'_, View> {
+        self.view.borrow()
+    }
+
+    /// What is known may be out of date.
+    pub(super) fn stale(&self, hint: Option<&Address>) {
+        if let Some(hint) = hint {
+            *self.hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint.clone());
+        }
+        self.stale.notify_one();
+    }
+
+    /// The node at an address that a redirection named.
+    pub(super) fn node(&self, address: &Address) -> Arc<Node> {
+        self.correct(address, |_, _| {})
+    }
+
+    /// The node that serves a slot from now on.
+    pub(super) fn moved(&self, slot: u16, address: &Address) -> Arc<Node> {
+        let node = self.correct(address, |map, node| map.assign(slot, node));
+        self.stale(Some(address));
+        node
+    }
+
+    /// Changes what is known of the node at an address, and gives that.
+    fn correct(
+        &self,
+        address: &Address,
+        change: impl FnOnce(&mut SlotMap, &Arc<Node>),
+    ) -> Arc<Node> {
+        let mut found = None;
+        self.view.send_modify(|view| {
+            let View::Known(known) = view else { return };
+            let mut map = SlotMap::clone(known);
+            let node = map.node(address).unwrap_or_else(|| {
+                let node = self.open(address.clone());
+                map.add_guest(Arc::clone(&node));
+                node
+            });
+            change(&mut map, &node);
+            found = Some(node);
+            *known = Arc::new(map);
+        });
+        found.unwrap_or_else(|| self.open(address.clone()))
+    }
+
+    fn open(&self, address: Address) -> Arc<Node> {
+        let place = Where::At(ServerAddress::Tcp(address.clone()));
+        let target = Target { place, manner: Arc::clone(&self.manner) };
+        Arc::new(Node { address, link: Link::open(target, Arc::clone(&self.stale)) })
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(&*self.view(), View::Known(map) if map.is_settled())
+    }
+
+    /// Waits for the outcome of the first search.
+    pub(super) async fn told(&self) {
+        let told = |view: &View| !matches!(view, View::Unknown);
+        // An error means that the runtime of the search has ended.
+        let _ = self.view.subscribe().wait_for(told).await;
+    }
+
+    /// Waits until every slot has a primary and all of these are connected.
+    pub(super) async fn settled(&self) {
+        let mut view = self.view.subscribe();
+        loop {
+            let map = match &*view.borrow_and_update() {
+                View::Known(map) => Some(Arc::clone(map)),
+                _ => None,
+            };
+            let connected = async {
+                let Some(map) = map.filter(|map| map.is_complete()) else { return pending().await };
+                // One may be lost again while another is waited for.
+                while !map.is_settled() {
+                    for node in map.primaries() {
+                        node.link.connected().await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = connected => return,
+                changed = view.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Asks whenever something is amiss, for as long as it is polled.
+    pub(super) async fn run(self: Arc<Self>) {
+        let backoff = self.manner.backoff;
+        let mut rounds: u32 = 0;
+        loop {
+            match self.ask().await {
+                Ok(ranges) => self.publish(ranges),
+                Err(why) => self.unreachable(&why),
+            }
+            if self.is_settled() {
+                rounds = 0;
+                self.stale.notified().await;
+            } else {
+                rounds = rounds.saturating_add(1);
+            }
+            // Redirections come in crowds, and each has corrected what it was about.
+            sleep(backoff.wait(rounds / ROUNDS)).await;
+        }
+    }
+
+    fn publish(&self, ranges: Vec<Range>) {
+        self.view.send_if_modified(|view| {
+            let before = match view {
+                View::Known(map) => Some(Arc::clone(map)),
+                _ => None,
+            };
+            let map = SlotMap::new(ranges, |address| {
+                let known = before.as_ref().and_then(|map| map.node(&address));
+                known.unwrap_or_else(|| self.open(address))
+            });
+            let changed = before.is_none_or(|before| !before.is_same(&map));
+            if changed {
+                tracing::info!(
+                    target = self.name(),
+                    primaries = map.primaries().len(),
+                    "cluster known"
+                );
+                *view = View::Known(Arc::new(map));
+            }
+            changed
+        });
+    }
+
+    fn unreachable(&self, why: &str) {
+        self.view.send_if_modified(|view| match view {
+            View::Known(_) => false,
+            View::Unknown => {
+                tracing::warn!(target = self.name(), why, "cannot find the cluster");
+                *view = View::Unreachable(why.into());
+                true
+            }
+            View::Unreachable(known) => {
+                *known = why.into();
+                false
+            }
+        });
+    }
+
+    /// The slots, as the first node tells them that answers.
+    async fn ask(&self) -> Result<Vec<Range>, String> {
+        let hint = self.hint.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (mut known, replicas) = match &*self.view() {
+            View::Known(map) => (map.primaries().to_vec(), map.replicas().to_vec()),
+            _ => (Vec::new(), Vec::new()),
+        };
+        if !known.is_empty() {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % known.len();
+            known.rotate_left(turn);
+        }
+        known.sort_by_key(|node| (Some(&node.address) != hint.as_ref(), !node.link.is_up()));
+        let mut refusals = Vec::new();
+        let mut asked = BTreeSet::new();
+        for node in known.iter().filter(|node| node.link.is_up()) {
+            asked.insert(node.address.clone());
+            match self.ask_node(node).await {
+                Ok(ranges) => return Ok(ranges),
+                Err(why) => refusals.push(format!("{}: {why}", node.address)),
+            }
+        }
+        let away = known.iter().map(|node| node.address.clone());
+        for address in hint.into_iter().chain(away).chain(replicas).chain(self.seeds.clone()) {
+            if asked.insert(address.clone()) {
+                match self.ask_stranger(&address).await {
+                    Ok(ranges) => return Ok(ranges),
+                    Err(why) => refusals.push(format!("{address}: {why}")),
+                }
+            }
+        }
+        Err(format!("no node tells the slots: {}", refusals.join("; ")))
+    }
+
+    async fn ask_node(&self, node: &Node) -> Result<Vec<Range>, String> {
+        let mut slots = redis::cmd("CLUSTER");
+        slots.arg("SLOTS");
+        let mut sent = Sent::default();
+        let deadline = Deadline::after(self.manner.ping_timeout);
+        let call = node.link.call(Request::Plain(&slots), deadline, &mut sent);
+        let reply = timeout(self.manner.ping_timeout, call).await;
+        let reply = reply.map_err(|_| "no answer in time".to_owned())?;
+        read(&reply.map_err(|error| error.to_string())?, &node.address)
+    }
+
+    async fn ask_stranger(&self, address: &Address) -> Result<Vec<Range>, String> {
+        let asked = async {
+            let place = ServerAddress::Tcp(address.clone());
+            let connection = self.manner.dialer.connect(&place, without_timers()).await?;
+            read(&ask(&connection, &["CLUSTER", "SLOTS"]).await?, address)
+        };
+        let answer = timeout(self.manner.connect_timeout, asked).await;
+        answer.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+    }
+}
+
+fn read(reply: &Value, asked: &Address) -> Result<Vec<Range>, String> {
+    match parse(reply, asked) {
+        Some(ranges) if ranges.iter().any(|range| !range.nodes.is_empty()) => Ok(ranges),
+        Some(_) => Err("it serves no slot and knows nobody who does".to_owned()),
+        None => Err("its CLUSTER SLOTS is not understood".to_owned()),
+    }
+}
