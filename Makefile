@@ -5,12 +5,15 @@ CARGO ?= cargo
 # Fails, and cargo is not run, when there is no server to be had.
 with_server = server=$$(tools/get-server) && REDIS_SERVER_BIN="$$server"
 
+# The tests that run on what REDIS_TARGET names.
+behaviour = $(patsubst tests/%.rs,--test %,$(shell grep -l '^use support::target' tests/*.rs))
+
 .DEFAULT_GOAL := help
-.PHONY: help server servers tour test matrix bench bench-all lint doc ci
+.PHONY: behaviour help server servers tour test test-behaviour test-all matrix bench bench-all lint doc ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-		while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+		while IFS='|' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
 
 server: ## find a Redis or Valkey server, or get one, and print its path
 	@tools/get-server
@@ -24,6 +27,19 @@ tour: ## a walk through the crate, on a server of its own or on REDIS_URL
 
 test: ## all tests and the examples in the documentation
 	@$(with_server) $(CARGO) test
+
+# For tools/matrix.
+behaviour:
+	@echo $(behaviour)
+
+test-behaviour: ## the tests of behaviour alone, on what REDIS_TARGET names
+	@$(with_server) $(CARGO) test $(behaviour)
+
+# A cluster's node serves two seconds after its start, so these mostly wait.
+test-all: ## make test, and the tests of behaviour with Sentinel and on a cluster too
+	@REDIS_TARGET=standalone $(MAKE) test
+	@REDIS_TARGET=sentinel $(MAKE) test-behaviour
+	@REDIS_TARGET=cluster RUST_TEST_THREADS=8 $(MAKE) test-behaviour
 
 matrix: ## all tests on each server, alone, with Sentinel and as a cluster: target/matrix.md
 	@tools/matrix

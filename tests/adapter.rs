@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_adapter_redis::adapter::{Calls, LockFallback};
-use auth_adapter_redis::testing::{Data, Proxy, Server, shared};
+use auth_adapter_redis::testing::Data;
 use auth_adapter_redis::{CacheAdapter, Redis, RedisCacheAdapter};
+use support::target::{Own, own, own_behind_proxy, shared};
 use support::{HANG, LONG, SHORT, comes_alive, events, on_lock, quick, raw, raw_on, redis, until};
 
 const DEADLINE: Duration = Duration::from_millis(200);
@@ -18,8 +19,8 @@ async fn adapter() -> (RedisCacheAdapter, Redis) {
 }
 
 /// A handle with a short deadline that knows that its server is gone.
-async fn away() -> (RedisCacheAdapter, Server) {
-    let server = Server::start().unwrap();
+async fn away() -> (RedisCacheAdapter, Own) {
+    let server = own();
     let redis = quick(server.url()).call_deadline(DEADLINE).build().unwrap();
     redis.connected().await;
     server.kill().unwrap();
@@ -209,7 +210,7 @@ mod away {
 
     #[tokio::test]
     async fn a_lock_taken_before_the_outage_keeps_other_tasks_out_during_it() {
-        let server = Server::start().unwrap();
+        let server = own();
         let redis = quick(server.url()).call_deadline(DEADLINE).build().unwrap();
         redis.connected().await;
         let adapter = RedisCacheAdapter::new(redis);
@@ -222,7 +223,7 @@ mod away {
     async fn a_lock_of_this_process_keeps_other_tasks_out_after_the_outage() {
         let (adapter, server) = away().await;
         assert!(adapter.acquire_lock("job", LONG).await);
-        server.restart(Data::Lost).unwrap();
+        server.restart(Data::Lost);
         let back = async { while !adapter.is_available().await {} };
         tokio::time::timeout(HANG, back).await.unwrap();
         assert!(!adapter.acquire_lock("job", LONG).await);
@@ -246,7 +247,7 @@ mod away {
         assert_eq!((seen.get, seen.set, seen.delete, seen.delete_many), (1, 2, 1, 1));
         assert_eq!((seen.acquire_lock, seen.total()), (1, 6));
         assert_eq!(health.rejected.total(), 0);
-        server.restart(Data::Lost).unwrap();
+        server.restart(Data::Lost);
         let back = async { while !adapter.is_available().await {} };
         tokio::time::timeout(HANG, back).await.unwrap();
         assert!(adapter.health().reachable);
@@ -260,7 +261,7 @@ mod away {
             adapter.get("k").await;
         }
         assert_eq!(log.count("redis is away"), 1, "{}", log.text());
-        server.restart(Data::Lost).unwrap();
+        server.restart(Data::Lost);
         let back = async { while !adapter.is_available().await {} };
         tokio::time::timeout(HANG, back).await.unwrap();
         for _ in 0..100 {
@@ -274,8 +275,8 @@ mod away {
 mod unknown {
     use super::*;
 
-    async fn through(proxy: &Proxy) -> (RedisCacheAdapter, Redis) {
-        let redis = quick(proxy.url()).call_deadline(DEADLINE).build().unwrap();
+    async fn through(server: &Own) -> (RedisCacheAdapter, Redis) {
+        let redis = quick(server.url()).call_deadline(DEADLINE).build().unwrap();
         redis.connected().await;
         // The server has the scripts from now on.
         on_lock("lock/inspect", &redis).run::<auth_adapter_redis::redis::Value>().await.unwrap();
@@ -289,9 +290,9 @@ mod unknown {
     /// the one in Redis is freed as soon as that can be said.
     #[tokio::test]
     async fn a_lock_whose_reply_was_lost_is_freed_in_the_background() {
-        let server = Server::start().unwrap();
-        let proxy = Proxy::to(&server).unwrap();
-        let (adapter, redis) = through(&proxy).await;
+        let server = own_behind_proxy();
+        let (adapter, redis) = through(&server).await;
+        let proxy = server.proxy();
         proxy.silence_replies();
         assert!(adapter.acquire_lock("job", LONG).await);
         let there = || raw_on(&server, &redis, "EXISTS", "job", &[]).int();
@@ -304,9 +305,9 @@ mod unknown {
 
     #[tokio::test]
     async fn a_lock_whose_release_was_lost_is_freed_in_the_background() {
-        let server = Server::start().unwrap();
-        let proxy = Proxy::to(&server).unwrap();
-        let (adapter, redis) = through(&proxy).await;
+        let server = own_behind_proxy();
+        let (adapter, redis) = through(&server).await;
+        let proxy = server.proxy();
         assert!(adapter.acquire_lock("job", LONG).await);
         proxy.black_hole();
         adapter.release_lock("job").await;
@@ -318,9 +319,9 @@ mod unknown {
 
     #[tokio::test]
     async fn an_acquire_that_is_dropped_leaves_no_lock() {
-        let server = Server::start().unwrap();
-        let proxy = Proxy::to(&server).unwrap();
-        let (adapter, redis) = through(&proxy).await;
+        let server = own_behind_proxy();
+        let (adapter, redis) = through(&server).await;
+        let proxy = server.proxy();
         proxy.delay(DEADLINE / 4);
         let taken = server.command_calls("set");
         {
@@ -341,9 +342,9 @@ mod unknown {
     #[tokio::test]
     async fn more_of_them_than_are_freed_at_a_time_are_told() {
         let (log, _listening) = events();
-        let server = Server::start().unwrap();
-        let proxy = Proxy::to(&server).unwrap();
-        let (adapter, redis) = through(&proxy).await;
+        let server = own_behind_proxy();
+        let (adapter, redis) = through(&server).await;
+        let proxy = server.proxy();
         proxy.silence_replies();
         let adapter = Arc::new(adapter);
         let mut taken = tokio::task::JoinSet::new();

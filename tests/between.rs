@@ -6,9 +6,10 @@ mod support;
 use auth_adapter_redis::lock::{Acquire, Release};
 use auth_adapter_redis::redis::Value;
 use auth_adapter_redis::script::library;
-use auth_adapter_redis::testing::{Data, Server, shared};
+use auth_adapter_redis::testing::{Data, Server};
 use auth_adapter_redis::{Locks, Redis};
-use support::{LONG, comes_alive, holder, raw_on, redis, redis_on, script};
+use support::target::{own, own_with, shared};
+use support::{LONG, comes_alive, holder, raw, raw_on, redis, redis_on, script};
 
 /// A script as one of two holders calls it, on the key `lock`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +34,7 @@ impl Step {
             "lock/release" => call.key("lock", "lock").arg("holder", holder),
             "lock/inspect" => call.key("lock", "lock"),
             "cache/delete_many" => {
-                script.call_many(redis, 2).keys("key", ["cached", "also cached"])
+                script.call_many(redis, 2).keys("key", ["{k}cached", "{k}also cached"])
             }
             other => panic!("say here how {other} is called"),
         };
@@ -59,12 +60,12 @@ struct State {
     cached: Option<String>,
 }
 
-fn state(server: &Server, redis: &Redis) -> State {
-    let text = |key| raw_on(server, redis, "GET", key, &[]).text().map(str::to_owned);
+fn state(redis: &Redis) -> State {
+    let text = |key| raw(redis, "GET", key, &[]).text().map(str::to_owned);
     State {
         lock: text("lock"),
-        left: raw_on(server, redis, "PTTL", "lock", &[]).int().unwrap(),
-        cached: text("cached"),
+        left: raw(redis, "PTTL", "lock", &[]).int().unwrap(),
+        cached: text("{k}cached"),
     }
 }
 
@@ -83,13 +84,14 @@ mod repeat {
 
     impl Event {
         async fn happen(self, redis: &Redis) {
-            let raw = |command, key, rest: &[&str]| raw_on(shared(), redis, command, key, rest);
             match self {
                 Self::Nothing => {}
                 Self::Call(step) => drop(step.run(redis).await),
-                Self::Expires => drop(raw("DEL", "lock", &[])),
-                Self::ForeignLock => drop(raw("SET", "lock", &["theirs", "NX", "EX", "90"])),
-                Self::Cached => drop(raw("SET", "cached", &["anew"])),
+                Self::Expires => drop(raw(redis, "DEL", "lock", &[])),
+                Self::ForeignLock => {
+                    drop(raw(redis, "SET", "lock", &["theirs", "NX", "EX", "90"]));
+                }
+                Self::Cached => drop(raw(redis, "SET", "{k}cached", &["anew"])),
             }
         }
     }
@@ -139,9 +141,9 @@ mod repeat {
                         step.run(&redis).await;
                         one.happen(&redis).await;
                         two.happen(&redis).await;
-                        let before = state(shared(), &redis);
+                        let before = state(&redis);
                         step.run(&redis).await;
-                        let after = state(shared(), &redis);
+                        let after = state(&redis);
                         let story = format!("held {held}, {step:?}, {one:?}, {two:?}, again");
                         check(step, &before, &after, &story);
                     }
@@ -161,11 +163,11 @@ mod repeat {
                 if held {
                     Step { script: "lock/acquire", who: 'a' }.run(&redis).await;
                 }
-                raw_on(shared(), &redis, "SET", "cached", &["once"]);
+                raw(&redis, "SET", "{k}cached", &["once"]);
                 let first = outcome(&step.run(&redis).await);
-                let before = state(shared(), &redis);
+                let before = state(&redis);
                 let second = outcome(&step.run(&redis).await);
-                let after = state(shared(), &redis);
+                let after = state(&redis);
                 assert_eq!((&before.lock, &before.cached), (&after.lock, &after.cached));
                 match step.script {
                     "lock/release" | "cache/delete_many" => assert_eq!(second, "0"),
@@ -179,48 +181,71 @@ mod repeat {
 mod disturbed {
     use super::*;
 
-    /// The outcomes of two steps after each other with something between them.
-    async fn pair(redis: &Redis, steps: [Step; 2], between: impl AsyncFnOnce()) -> [String; 2] {
-        let one = steps[0].run(redis).await;
-        between().await;
-        let two = steps[1].run(redis).await;
-        [outcome(&one), outcome(&two)]
+    /// Two steps after each other, under a prefix of their own.
+    struct Pair {
+        steps: [Step; 2],
+        redis: Redis,
     }
 
-    fn pairs() -> Vec<[Step; 2]> {
+    /// Each step after each other one, by one holder and by two.
+    fn pairs(redis: &Redis, prefix: &str) -> Vec<Pair> {
         let seconds = || Step::all('a').into_iter().chain(Step::all('b'));
-        Step::all('a').into_iter().flat_map(|one| seconds().map(move |two| [one, two])).collect()
+        let firsts = Step::all('a').into_iter();
+        let steps = firsts.flat_map(|one| seconds().map(move |two| [one, two]));
+        let pair = |(at, steps)| {
+            let redis = redis.clone().with_prefix(&format!("{prefix}{at}:")).unwrap();
+            Pair { steps, redis }
+        };
+        steps.enumerate().map(pair).collect()
     }
 
-    /// Each pair of steps gives on a disturbed server what it gives on a quiet one.
-    async fn nothing_shows(server: &Server, redis: &Redis, disturb: impl AsyncFn()) {
-        for (at, steps) in pairs().into_iter().enumerate() {
-            let quiet = redis.clone().with_prefix(&format!("quiet{at}:")).unwrap();
-            let disturbed = redis.clone().with_prefix(&format!("disturbed{at}:")).unwrap();
-            let expected = pair(&quiet, steps, async || {}).await;
-            let found = pair(&disturbed, steps, &disturb).await;
-            assert_eq!(found, expected, "{steps:?}");
-            assert_eq!(state(server, &disturbed).lock, state(server, &quiet).lock, "{steps:?}");
+    impl Pair {
+        async fn first(&self) -> String {
+            outcome(&self.steps[0].run(&self.redis).await)
+        }
+
+        async fn second(&self) -> String {
+            outcome(&self.steps[1].run(&self.redis).await)
+        }
+
+        fn lock(&self, server: &Server) -> Option<String> {
+            raw_on(server, &self.redis, "GET", "lock", &[]).text().map(str::to_owned)
         }
     }
 
     #[tokio::test]
     async fn a_script_flush_between_any_two_calls_does_not_show() {
-        let server = Server::start().unwrap();
+        let server = own();
         let redis = redis_on(&server).await;
-        nothing_shows(&server, &redis, async || server.flush_scripts().unwrap()).await;
+        for (quiet, disturbed) in pairs(&redis, "quiet").iter().zip(pairs(&redis, "disturbed")) {
+            let expected = [quiet.first().await, quiet.second().await];
+            let first = disturbed.first().await;
+            server.flush_scripts().unwrap();
+            let found = [first, disturbed.second().await];
+            assert_eq!(found, expected, "{:?}", quiet.steps);
+            assert_eq!(disturbed.lock(&server), quiet.lock(&server), "{:?}", quiet.steps);
+        }
     }
 
+    /// One restart between all the first steps and all the second ones.
     #[tokio::test]
     async fn a_restart_with_its_data_between_any_two_calls_does_not_show() {
-        let aof = ["--appendonly", "yes", "--appendfsync", "always"];
-        let server = Server::builder().args(aof).start().unwrap();
+        let server = own_with(&["--appendonly", "yes", "--appendfsync", "always"]);
         let redis = redis_on(&server).await;
-        let restart = async || {
-            server.restart(Data::Kept).unwrap();
-            comes_alive(&redis).await;
-        };
-        nothing_shows(&server, &redis, restart).await;
+        let disturbed = pairs(&redis, "disturbed");
+        let mut firsts = Vec::new();
+        for pair in &disturbed {
+            firsts.push(pair.first().await);
+        }
+        server.restart(Data::Kept);
+        comes_alive(&redis).await;
+        let quiet = pairs(&redis, "quiet");
+        for ((quiet, disturbed), first) in quiet.iter().zip(&disturbed).zip(firsts) {
+            let found = [first, disturbed.second().await];
+            let expected = [quiet.first().await, quiet.second().await];
+            assert_eq!(found, expected, "{:?}", quiet.steps);
+            assert_eq!(disturbed.lock(&server), quiet.lock(&server), "{:?}", quiet.steps);
+        }
     }
 }
 
@@ -230,10 +255,9 @@ mod race {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn of_64_tasks_over_3_connections_exactly_one_wins_each_time() {
         let first = redis().await;
-        let shared = auth_adapter_redis::testing::shared();
         let mut handles = vec![Locks::new(first.clone())];
         for _ in 0..2 {
-            let next = support::patient(shared).prefix(first.prefix()).build().unwrap();
+            let next = support::patient(shared()).prefix(first.prefix()).build().unwrap();
             next.connected().await;
             handles.push(Locks::new(next));
         }

@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use auth_adapter_redis::{Cache, Error, Redis, ServerErrorKind};
+use support::target::{self, Kind, own, shared};
 use support::{LONG, SHORT, assert_server, full_server, raw, redis, redis_on};
 
 async fn cache() -> (Cache, Redis) {
@@ -50,8 +51,7 @@ mod get {
     async fn bytes_that_are_not_utf8_are_an_error_that_shows_none_of_them() {
         let (cache, redis) = cache().await;
         let key = format!("{}k", redis.prefix());
-        let server = auth_adapter_redis::testing::shared();
-        server.command(&[b"SET".as_slice(), key.as_bytes(), b"secret\xff"]).unwrap();
+        shared().command(&[b"SET".as_slice(), key.as_bytes(), b"secret\xff"]).unwrap();
         let error = cache.get("k").await.unwrap_err();
         assert!(matches!(&error, Error::Reply { call, .. } if call == "GET"), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("secret"));
@@ -59,7 +59,7 @@ mod get {
 
     #[tokio::test]
     async fn a_bad_key_is_refused_before_anything_is_sent() {
-        let server = auth_adapter_redis::testing::Server::start().unwrap();
+        let server = own();
         let cache = Cache::new(redis_on(&server).await);
         for key in ["", "a\nb", "a\0", &"k".repeat(2049)] {
             assert!(invalid(cache.get(key).await), "{key:?}");
@@ -140,13 +140,13 @@ mod delete_many {
     #[tokio::test]
     async fn gives_deleted_how_many_there_were() {
         let (cache, redis) = cache().await;
-        cache.set("a", "1", LONG).await.unwrap();
-        raw(&redis, "LPUSH", "b", &["x"]);
-        raw(&redis, "HSET", "c", &["f", "v"]);
-        cache.set("kept", "1", LONG).await.unwrap();
-        assert_eq!(cache.delete_many(&["a", "b", "c", "absent"]).await.unwrap(), 3);
-        assert_eq!(cache.get("a").await.unwrap(), None);
-        assert_eq!(cache.get("kept").await.unwrap().as_deref(), Some("1"));
+        cache.set("{k}a", "1", LONG).await.unwrap();
+        raw(&redis, "LPUSH", "{k}b", &["x"]);
+        raw(&redis, "HSET", "{k}c", &["f", "v"]);
+        cache.set("{k}kept", "1", LONG).await.unwrap();
+        assert_eq!(cache.delete_many(&["{k}a", "{k}b", "{k}c", "{k}absent"]).await.unwrap(), 3);
+        assert_eq!(cache.get("{k}a").await.unwrap(), None);
+        assert_eq!(cache.get("{k}kept").await.unwrap().as_deref(), Some("1"));
     }
 
     #[tokio::test]
@@ -159,14 +159,15 @@ mod delete_many {
     #[tokio::test]
     async fn a_duplicate_in_another_chunk_counts_once() {
         let (cache, _) = cache().await;
-        cache.set("a", "1", LONG).await.unwrap();
-        let keys: Vec<_> = (0..15_000).map(|at| if at % 7_000 == 0 { "a" } else { "b" }).collect();
+        cache.set("{k}a", "1", LONG).await.unwrap();
+        let key = |at| if at % 7_000 == 0 { "{k}a" } else { "{k}b" };
+        let keys: Vec<_> = (0..15_000).map(key).collect();
         assert_eq!(cache.delete_many(&keys).await.unwrap(), 1);
     }
 
     #[tokio::test]
     async fn an_empty_list_sends_nothing() {
-        let server = auth_adapter_redis::testing::Server::start().unwrap();
+        let server = own();
         let cache = Cache::new(redis_on(&server).await);
         assert_eq!(cache.delete_many::<&str>(&[]).await.unwrap(), 0);
         assert_eq!(server.command_calls("evalsha") + server.command_calls("eval"), 0);
@@ -174,11 +175,11 @@ mod delete_many {
 
     #[tokio::test]
     async fn twenty_thousand_keys_go_in_one_call() {
-        let server = auth_adapter_redis::testing::Server::start().unwrap();
+        let server = own();
         let redis = redis_on(&server).await;
         let cache = Cache::new(redis.clone());
         auth_adapter_redis::script::library().load(&redis).await.unwrap();
-        let keys: Vec<String> = (0..20_000).map(|at| format!("key:{at}")).collect();
+        let keys: Vec<String> = (0..20_000).map(|at| format!("{{k}}{at}")).collect();
         let mut mset = vec!["MSET"];
         keys.iter().for_each(|key| mset.extend([key.as_str(), "v"]));
         server.command(&mset).unwrap();
@@ -192,12 +193,33 @@ mod delete_many {
     async fn chunk_borders_lose_no_key() {
         let (cache, redis) = cache().await;
         for count in [1, 6_999, 7_000, 7_001, 8_000, 14_000, 14_001] {
-            let keys: Vec<String> = (0..count).map(|at| format!("{count}:{at}")).collect();
+            let keys: Vec<String> = (0..count).map(|at| format!("{{k}}{count}:{at}")).collect();
             let (first, last) = (&keys[0], &keys[count - 1]);
             raw(&redis, "SET", first, &["v"]);
             raw(&redis, "SET", last, &["v"]);
             let there = if count == 1 { 1 } else { 2 };
             assert_eq!(cache.delete_many(&keys).await.unwrap(), there, "{count}");
+        }
+    }
+
+    /// A cluster has no one instant for several slots.
+    #[tokio::test]
+    async fn keys_of_several_slots_go_together_or_are_refused_before_anything_is_sent() {
+        let server = own();
+        let cache = Cache::new(redis_on(&server).await);
+        for key in ["a", "b"] {
+            cache.set(key, "v", LONG).await.unwrap();
+        }
+        let outcome = cache.delete_many(&["a", "b"]).await;
+        if let Kind::Cluster = target::kind() {
+            assert!(matches!(outcome, Err(Error::CrossSlot { .. })), "{outcome:?}");
+            assert_eq!(server.command_calls("evalsha") + server.command_calls("eval"), 0);
+            assert_eq!(cache.delete_many_by_slot(&["a", "b"]).await.unwrap(), 2);
+        } else {
+            assert_eq!(outcome.unwrap(), 2);
+        }
+        for key in ["a", "b"] {
+            assert_eq!(cache.get(key).await.unwrap(), None, "{key}");
         }
     }
 
@@ -210,19 +232,18 @@ mod delete_many {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn nobody_sees_some_keys_gone_and_some_not() {
         let (cache, redis) = cache().await;
-        let keys = ["a", "b", "c", "d"];
+        let keys = ["{k}a", "{k}b", "{k}c", "{k}d"];
         let prefixed: Vec<_> = keys.iter().map(|key| format!("{}{key}", redis.prefix())).collect();
         let mut exists = vec!["EXISTS"];
         exists.extend(prefixed.iter().map(String::as_str));
         let mut mset = vec!["MSET"];
         prefixed.iter().for_each(|key| mset.extend([key.as_str(), "v"]));
-        let server = auth_adapter_redis::testing::shared();
         let watching = std::sync::atomic::AtomicBool::new(true);
         std::thread::scope(|scope| {
             let watcher = scope.spawn(|| {
                 let mut seen = std::collections::BTreeSet::new();
                 while watching.load(std::sync::atomic::Ordering::Relaxed) {
-                    seen.insert(server.command(&exists).unwrap().int().unwrap());
+                    seen.insert(shared().command(&exists).unwrap().int().unwrap());
                 }
                 seen
             });
@@ -230,7 +251,7 @@ mod delete_many {
             let deleter = scope.spawn(move || {
                 runtime.block_on(async {
                     for _ in 0..200 {
-                        server.command(&mset).unwrap();
+                        shared().command(&mset).unwrap();
                         assert_eq!(cache.delete_many(&keys).await.unwrap(), 4);
                     }
                 });

@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use auth_adapter_redis::adapter::Calls;
-use auth_adapter_redis::testing::{Data, Proxy, Server};
+use auth_adapter_redis::testing::{Data, Server};
 use auth_adapter_redis::{CacheAdapter, Redis, RedisCacheAdapter, ServerErrorKind};
+use support::target::{self, Kind, Own, own, own_behind_proxy, own_unready_with};
 use support::{HANG, LONG, SLACK, comes_alive, quick, set};
 
 const DEADLINE: Duration = Duration::from_millis(200);
@@ -17,6 +18,9 @@ const DEADLINE: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, PartialEq)]
 enum Left {
     Nothing,
+    /// It answers and can be read, until a handle that can ask for another primary leaves it for
+    /// having refused to write.
+    ReadsUntilAWrite,
     /// It answers and can be read.
     Reads,
     /// Deletes go as well.
@@ -29,23 +33,18 @@ struct Broken {
     /// Whether the adapter has taken the lock `held` before the fault.
     holds: bool,
     left: Left,
-    server: Server,
-    _proxy: Option<Proxy>,
+    server: Own,
 }
 
-/// The value at `k` in every server, from before its fault.
+/// What is in every server, from before its fault.
+const KEYS: [&str; 2] = ["k", "l"];
 const VALUE: &str = "from before";
 
-fn sound() -> Server {
-    let server = Server::start().unwrap();
-    fill(&server);
-    server
-}
-
-fn fill(server: &Server) {
-    for key in ["k", "l"] {
+fn filled(server: Own) -> Own {
+    for key in KEYS {
         assert_eq!(server.command(&["SET", key, VALUE]).unwrap().text(), Some("OK"));
     }
+    server
 }
 
 fn handle(url: String) -> Redis {
@@ -61,68 +60,64 @@ async fn holding(url: String) -> (RedisCacheAdapter, Redis) {
     (adapter, redis)
 }
 
-fn broken(adapter: RedisCacheAdapter, left: Left, server: Server, proxy: Option<Proxy>) -> Broken {
-    Broken { adapter, holds: true, left, server, _proxy: proxy }
+fn broken(adapter: RedisCacheAdapter, left: Left, server: Own) -> Broken {
+    Broken { adapter, holds: true, left, server }
 }
 
-fn never_sound(redis: Redis, server: Server, proxy: Option<Proxy>) -> Broken {
-    let adapter = RedisCacheAdapter::new(redis);
-    Broken { holds: false, ..broken(adapter, Left::Nothing, server, proxy) }
+fn never_sound(server: Own) -> Broken {
+    let adapter = RedisCacheAdapter::new(handle(server.url()));
+    Broken { holds: false, ..broken(adapter, Left::Nothing, server) }
 }
 
 /// Connections are refused: the process is gone.
 async fn refusing() -> Broken {
-    let server = sound();
+    let server = filled(own());
     let (adapter, _) = holding(server.url()).await;
     server.kill().unwrap();
-    broken(adapter, Left::Nothing, server, None)
+    broken(adapter, Left::Nothing, server)
 }
 
 /// It was never there.
 async fn never_there() -> Broken {
-    let server = sound();
+    let server = filled(own());
     server.kill().unwrap();
-    never_sound(handle(server.url()), server, None)
+    never_sound(server)
 }
 
 /// Connections are accepted, the present one too, and nothing is ever answered.
 async fn never_answering() -> Broken {
-    let server = sound();
-    let proxy = Proxy::to(&server).unwrap();
-    let (adapter, _) = holding(proxy.url()).await;
-    proxy.black_hole();
-    broken(adapter, Left::Nothing, server, Some(proxy))
+    let server = filled(own_behind_proxy());
+    let (adapter, _) = holding(server.url()).await;
+    server.proxy().black_hole();
+    broken(adapter, Left::Nothing, server)
 }
 
 /// The same from the first connection on.
 async fn never_having_answered() -> Broken {
-    let server = sound();
-    let proxy = Proxy::to(&server).unwrap();
-    proxy.black_hole();
-    never_sound(handle(proxy.url()), server, Some(proxy))
+    let server = filled(own_behind_proxy());
+    server.proxy().black_hole();
+    never_sound(server)
 }
 
 /// Every answer is bytes that are no reply.
 async fn garbage() -> Broken {
-    let server = sound();
-    let proxy = Proxy::to(&server).unwrap();
-    let (adapter, _) = holding(proxy.url()).await;
-    proxy.garbage();
-    broken(adapter, Left::Nothing, server, Some(proxy))
+    let server = filled(own_behind_proxy());
+    let (adapter, _) = holding(server.url()).await;
+    server.proxy().garbage();
+    broken(adapter, Left::Nothing, server)
 }
 
 /// The server reads its data from disk, and says so.
 async fn loading() -> Broken {
     // It looks at its connections every two megabytes: once per key here, and for seconds.
     let slow = ["--rdbcompression", "no", "--key-load-delay", "50000"];
-    let server = Server::builder().args(slow).wait_until_ready(false).start().unwrap();
-    fill(&server);
+    let server = filled(own_unready_with(&slow));
     for key in 0..60 {
         server.command(&["SETRANGE", &key.to_string(), "2200000", "x"]).unwrap();
     }
     assert_eq!(server.command(&["SAVE"]).unwrap().text(), Some("OK"));
     let (adapter, redis) = holding(server.url()).await;
-    server.restart(Data::Kept).unwrap();
+    Server::restart(&server, Data::Kept).unwrap();
     tokio::time::timeout(HANG, redis.connected()).await.unwrap();
     let told = async {
         while redis.ping().await.err().and_then(|e| e.server_kind())
@@ -130,30 +125,29 @@ async fn loading() -> Broken {
         {}
     };
     tokio::time::timeout(HANG, told).await.expect("it loads");
-    broken(adapter, Left::Nothing, server, None)
+    broken(adapter, Left::Nothing, server)
 }
 
-/// It has become a replica, of a primary that is not there.
+/// It can be read, and no more.
 async fn read_only() -> Broken {
-    let server = sound();
+    let server = filled(own());
     let (adapter, _) = holding(server.url()).await;
-    let gone = Server::start().unwrap();
-    let port = gone.port().to_string();
-    drop(gone);
-    server.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
-    let told = server.command(&["SET", "k", "v"]).unwrap();
-    assert!(told.error().unwrap().starts_with("READONLY"), "{told:?}");
-    broken(adapter, Left::Reads, server, None)
+    server.refuse_writes();
+    let left = match target::kind() {
+        Kind::Standalone | Kind::Cluster => Left::Reads,
+        Kind::Sentinel => Left::ReadsUntilAWrite,
+    };
+    broken(adapter, left, server)
 }
 
 /// It is over its `maxmemory` and evicts nothing.
 async fn out_of_memory() -> Broken {
-    let server = sound();
+    let server = filled(own());
     let (adapter, _) = holding(server.url()).await;
     set(&server, "maxmemory", "1024");
     let told = server.command(&["SET", "m", "v"]).unwrap();
     assert!(told.error().unwrap().starts_with("OOM"), "{told:?}");
-    broken(adapter, Left::ReadsAndDeletes, server, None)
+    broken(adapter, Left::ReadsAndDeletes, server)
 }
 
 /// A call, which must end in time.
@@ -181,11 +175,13 @@ async fn get(Broken { adapter, left, .. }: Broken) {
     assert_eq!(swallowed(&adapter, lost).get, lost);
 }
 
-async fn set_(Broken { adapter, left, .. }: Broken) {
+async fn set_(Broken { adapter, left, server, .. }: Broken) {
     timed(adapter.set("k", "new", LONG)).await;
     assert_eq!(swallowed(&adapter, 1).set, 1);
     if left != Left::Nothing {
-        assert_eq!(timed(adapter.get("k")).await.as_deref(), Some(VALUE), "as it was");
+        let seen = (left != Left::ReadsUntilAWrite).then_some(VALUE);
+        assert_eq!(timed(adapter.get("k")).await.as_deref(), seen);
+        assert_eq!(server.command(&["GET", "k"]).unwrap().text(), Some(VALUE), "as it was");
     }
 }
 
@@ -206,9 +202,9 @@ async fn delete_many(Broken { adapter, left, server, .. }: Broken) {
 /// How many keys are gone, on a server that can be asked.
 fn deleted(server: &Server, left: Left, keys: i64) {
     if left != Left::Nothing {
-        let there = server.command(&["EXISTS", "k", "l"]).unwrap().int();
+        let there = KEYS.map(|key| server.command(&["EXISTS", key]).unwrap().int().unwrap());
         let expected = if left == Left::ReadsAndDeletes { 2 - keys } else { 2 };
-        assert_eq!(there, Some(expected));
+        assert_eq!(there.iter().sum::<i64>(), expected);
     }
 }
 
@@ -228,7 +224,7 @@ async fn release_lock(Broken { adapter, holds, left, server, .. }: Broken) {
     assert_eq!(swallowed(&adapter, 2 + lost).release_lock, lost);
     if left != Left::Nothing {
         let there = server.command(&["EXISTS", "held"]).unwrap().int();
-        assert_eq!(there, Some(i64::from(left == Left::Reads)));
+        assert_eq!(there, Some(i64::from(left != Left::ReadsAndDeletes)));
     }
 }
 

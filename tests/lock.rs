@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use auth_adapter_redis::lock::{Acquire, Extend, LockToken, Release};
 use auth_adapter_redis::{Error, Locks, Redis, ServerErrorKind};
+use support::target::own;
 use support::{
     LONG, SHORT, assert_server, full_server, holder, on_lock, raw, raw_on, redis, redis_on,
 };
@@ -114,7 +115,7 @@ mod acquire {
 
     #[tokio::test]
     async fn a_retry_writes_so_that_a_wait_after_it_counts() {
-        let server = auth_adapter_redis::testing::Server::start().unwrap();
+        let server = own();
         let redis = redis_on(&server).await;
         run_acquire(&redis, &holder('a'), LEASE).await.unwrap();
         let dirty = || server.info_field("persistence", "rdb_changes_since_last_save").unwrap();
@@ -167,7 +168,7 @@ mod acquire {
 
     #[tokio::test]
     async fn bad_input_is_refused_before_anything_is_sent() {
-        let server = auth_adapter_redis::testing::Server::start().unwrap();
+        let server = own();
         let locks = Locks::new(redis_on(&server).await);
         let refused = |outcome| matches!(outcome, Err(Error::InvalidInput { .. }));
         for key in ["", "a\nb"] {
@@ -244,7 +245,7 @@ mod extend {
 
     #[tokio::test]
     async fn a_full_server_still_extends() {
-        let server = auth_adapter_redis::testing::Server::start().unwrap();
+        let server = own();
         let locks = Locks::new(redis_on(&server).await);
         let token = acquired(&locks, Duration::from_secs(10)).await;
         support::set(&server, "maxmemory", "1024");
@@ -318,7 +319,7 @@ mod release {
 
     #[tokio::test]
     async fn a_full_server_still_frees() {
-        let server = auth_adapter_redis::testing::Server::start().unwrap();
+        let server = own();
         let locks = Locks::new(redis_on(&server).await);
         let token = acquired(&locks, LONG).await;
         support::set(&server, "maxmemory", "1024");

@@ -1,12 +1,17 @@
 //! What several test binaries share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod target;
+
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use auth_adapter_redis::script::{Call, library};
-use auth_adapter_redis::testing::{Reply, Server, random_prefix, shared};
+use auth_adapter_redis::testing::{Reply, Server, random_prefix};
 use auth_adapter_redis::{Error, Redis, RedisBuilder, Script, ServerErrorKind};
+use target::{Own, Place, own, shared};
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 
 /// Longer than any test runs.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -17,23 +22,31 @@ pub const SLACK: Duration = Duration::from_millis(200);
 /// Past this something hangs.
 pub const HANG: Duration = Duration::from_secs(20);
 
-/// A handle on the server that this test binary shares, under a prefix of its own.
+/// A handle on what this test binary shares, under a prefix of its own.
 pub async fn redis() -> Redis {
-    let redis = patient(shared()).prefix(random_prefix()).build().unwrap();
+    let prefix = format!("myapp:{}", random_prefix());
+    let redis = patient(shared()).prefix(prefix).build().unwrap();
     redis.connected().await;
     redis
 }
 
-/// A handle on a server of the test's own.
-pub async fn redis_on(server: &Server) -> Redis {
-    let redis = patient(server).build().unwrap();
+/// The user in one of `examples/*.acl`, with the password `pw`.
+pub fn least_privilege(file: &str) -> String {
+    let line = std::fs::read_to_string(ROOT.join("examples").join(file)).unwrap();
+    assert_eq!(line.lines().count(), 1);
+    line.trim_end().replace(">PASSWORD", ">pw")
+}
+
+/// A handle on what is the test's own.
+pub async fn redis_on(place: &impl Place) -> Redis {
+    let redis = patient(place).build().unwrap();
     redis.connected().await;
     redis
 }
 
 /// Settings for tests of outcomes, not of deadlines: a busy machine must not fail them.
-pub fn patient(server: &Server) -> RedisBuilder {
-    quick(server.url()).call_deadline(Duration::from_secs(10))
+pub fn patient(place: &impl Place) -> RedisBuilder {
+    quick(place.url()).call_deadline(Duration::from_secs(10))
 }
 
 /// Settings that come back as soon as the server does.
@@ -52,16 +65,16 @@ pub fn on_lock<'a>(name: &str, redis: &'a Redis) -> Call<'a> {
     script(name).call(redis).key("lock", "lock")
 }
 
-/// Speaks to the shared server as other software would, with the handle's prefix before `key`.
+/// Speaks to what is shared as other software would, with the handle's prefix before `key`.
 pub fn raw(redis: &Redis, command: &str, key: &str, rest: &[&str]) -> Reply {
     raw_on(shared(), redis, command, key, rest)
 }
 
 /// Speaks to a server as other software would.
-pub fn raw_on(server: &Server, redis: &Redis, command: &str, key: &str, rest: &[&str]) -> Reply {
+pub fn raw_on(place: &impl Place, redis: &Redis, command: &str, key: &str, rest: &[&str]) -> Reply {
     let key = format!("{}{key}", redis.prefix());
     let words: Vec<&str> = [command, &key].into_iter().chain(rest.iter().copied()).collect();
-    server.command(&words).unwrap()
+    place.command(&words).unwrap()
 }
 
 /// The value of a lock as a holder of this crate writes it.
@@ -79,8 +92,8 @@ pub fn assert_server<T: std::fmt::Debug>(outcome: Result<T, Error>, kind: Server
 }
 
 /// A server that is full: reads and deletes go, what grows does not.
-pub fn full_server() -> Server {
-    let server = Server::start().unwrap();
+pub fn full_server() -> Own {
+    let server = own();
     let used = server.info_field("memory", "used_memory").unwrap();
     assert!(used.parse::<u64>().unwrap() > 1024);
     set(&server, "maxmemory", "1024");
@@ -116,6 +129,10 @@ pub async fn until(mut holds: impl FnMut() -> bool) {
 
 /// The events that this thread emits as long as the guard lives.
 pub fn events() -> (Log, tracing::subscriber::DefaultGuard) {
+    /// With one subscriber alone `tracing` asks only the thread that comes by an event first
+    /// whether anyone wants it, which may be another test's.
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    LazyLock::force(&ANOTHER);
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -1,0 +1,197 @@
+//! The users of `examples/*.acl` can do what this crate needs, and nothing that it does not.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use auth_adapter_redis::key::slot;
+use auth_adapter_redis::lock::Acquire;
+use auth_adapter_redis::script::library;
+use auth_adapter_redis::testing::{Cluster, SentinelGroup, Server};
+use auth_adapter_redis::{Cache, Error, Locks, Redis, RedisBuilder, ServerErrorKind};
+use support::{HANG, LONG, ROOT, assert_server, events, least_privilege as user, quick};
+
+const DEADLINE: Duration = Duration::from_millis(300);
+
+#[test]
+fn the_readme_shows_the_same_lines() {
+    let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let readme = one_line(std::fs::read_to_string(ROOT.join("README.md")).unwrap());
+    for file in ["least-privilege.acl", "least-privilege-sentinel.acl"] {
+        let line = user(file).replace(">pw", ">PASSWORD");
+        assert!(readme.contains(&line), "{file}");
+    }
+}
+
+/// The rights in a line, and each with the line that lacks it alone.
+fn one_less(line: &str) -> Vec<(String, String)> {
+    let rights: BTreeSet<_> = line.split(' ').filter(|word| word.starts_with('+')).collect();
+    let less = |right: &str| {
+        let words = line.split(' ').filter(|&word| word != right);
+        words.collect::<Vec<_>>().join(" ")
+    };
+    rights.into_iter().map(|right| (right.to_owned(), less(right))).collect()
+}
+
+/// Gives a server this user, in place of the one it had, and ends that one's connections.
+fn set_user(server: &Server, line: &str) {
+    let _none = server.command(&["ACL", "DELUSER", "auth"]).unwrap();
+    let words: Vec<_> = ["ACL", "SETUSER"].into_iter().chain(line.split(' ').skip(1)).collect();
+    assert_eq!(server.command(&words).unwrap().text(), Some("OK"));
+}
+
+fn login(url: String) -> RedisBuilder {
+    quick(url).username("auth").password("pw").prefix("myapp:").client_name("auth-1")
+}
+
+/// Does all that the crate can do. What was amiss, in words: an error, or a warning in the log.
+async fn all_of(builder: RedisBuilder, replace: impl AsyncFn(&Redis)) -> Result<(), String> {
+    let (log, _listening) = events();
+    let redis = builder.call_deadline(DEADLINE).build().unwrap();
+    let connected = tokio::time::timeout(DEADLINE * 2, redis.connected());
+    if connected.await.is_err() {
+        return Err(redis.ping().await.unwrap_err().to_string());
+    }
+    let outcome = every_operation(&redis).await.map_err(|error| error.to_string());
+    if outcome.is_ok() {
+        replace(&redis).await;
+    }
+    let warned = log.text().lines().find(|line| line.contains("was refused")).map(str::to_owned);
+    outcome.and(warned.map_or(Ok(()), Err))
+}
+
+async fn every_operation(redis: &Redis) -> Result<(), Error> {
+    let (cache, locks) = (Cache::new(redis.clone()), Locks::new(redis.clone()));
+    redis.ping().await?;
+    cache.set("{k}a", "v", LONG).await?;
+    cache.get("{k}a").await?;
+    cache.delete("{k}a").await?;
+    cache.delete_many(&["{k}a", "{k}b"]).await?;
+    let Acquire::Acquired(token) = locks.acquire("lock", LONG).await? else { panic!("it is free") };
+    let again = locks.retry_acquire("lock", token.clone(), LONG).await?;
+    assert!(matches!(again, Acquire::Acquired(_)));
+    let _left = locks.extend("lock", &token, LONG * 2).await?;
+    locks.inspect("lock").await?;
+    let _freed = locks.release("lock", &token).await?;
+    library().load(redis).await
+}
+
+async fn nothing(_: &Redis) {}
+
+/// Has the handle replace its connection, as it does when a server hangs.
+async fn replace(server: &Server, redis: &Redis) {
+    server.command(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
+    tokio::time::timeout(HANG, async { while redis.ping().await.is_err() {} }).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_user_can_do_all_and_one_right_less_is_too_little() {
+    let server = Server::start().unwrap();
+    let line = user("least-privilege.acl");
+    let check = async |line: &str| {
+        server.flush_scripts().unwrap();
+        // What the check before could not end.
+        server.command(&["FLUSHALL"]).unwrap();
+        set_user(&server, line);
+        all_of(login(server.url()), async |redis| replace(&server, redis).await).await
+    };
+    assert_eq!(check(&line).await, Ok(()));
+    let denied = server.command(&["ACL", "LOG"]).unwrap();
+    assert_eq!(denied.array().unwrap().len(), 0, "nothing was tried in vain: {denied:?}");
+    // These are for Sentinel and for a cluster, below.
+    let elsewhere = ["+role", "+cluster|slots", "+asking"];
+    for (right, line) in one_less(&line) {
+        let outcome = check(&line).await;
+        assert_eq!(outcome.is_ok(), elsewhere.contains(&&*right), "{right}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn behind_sentinels_it_needs_to_ask_the_role() {
+    let group = SentinelGroup::builder().replicas(0).sentinels(1).down_after(LONG * 60);
+    let group = group.start().unwrap();
+    let (server, sentinel) = (&group.servers()[0], &group.sentinels()[0]);
+    let (line, names) = (user("least-privilege.acl"), user("least-privilege-sentinel.acl"));
+    let check = async |line: &str, names: &str| {
+        set_user(server, line);
+        set_user(sentinel, names);
+        let builder = login(group.url()).sentinel_username("auth").sentinel_password("pw");
+        all_of(builder, nothing).await
+    };
+    assert_eq!(check(&line, &names).await, Ok(()));
+    for server in [server, sentinel] {
+        let denied = server.command(&["ACL", "LOG"]).unwrap();
+        assert_eq!(denied.array().unwrap().len(), 0, "{denied:?}");
+    }
+    let without_role = line.replace(" +role", "");
+    let outcome = check(&without_role, &names).await;
+    assert!(outcome.as_ref().is_err_and(|why| why.contains("NOPERM")), "{outcome:?}");
+    for (right, names) in one_less(&names) {
+        let outcome = check(&line, &names).await;
+        // Without the last the handle works, and hears of no failover.
+        assert_eq!(outcome.is_ok(), right == "+subscribe", "{right}: {outcome:?}");
+    }
+    let refused =
+        |log: &str| log.lines().any(|line| line.contains("a Sentinel is not listened to"));
+    let (log, _listening) = events();
+    set_user(sentinel, &names.replace(" &+switch-master", ""));
+    let builder = login(group.url()).sentinel_username("auth").sentinel_password("pw");
+    let _redis = builder.build().unwrap();
+    support::until(|| refused(&log.text())).await;
+}
+
+#[tokio::test]
+async fn on_a_cluster_it_needs_the_slots_and_asking() {
+    let cluster = Cluster::builder().primaries(2).replicas_each(0).start().unwrap();
+    let line = user("least-privilege.acl");
+    let moving = slot(b"myapp:lock");
+    let from = cluster.primary_of_slot(moving).unwrap();
+    let to = cluster.nodes().iter().find(|node| node.port() != from.port()).unwrap();
+    // Whatever is asked for in this slot is asked for on the other side.
+    let half = cluster.begin_move(moving, to).unwrap();
+    let check = async |line: &str| {
+        cluster.nodes().iter().for_each(|node| set_user(node, line));
+        all_of(login(cluster.url()), nothing).await
+    };
+    assert_eq!(check(&line).await, Ok(()));
+    for node in cluster.nodes() {
+        let denied = node.command(&["ACL", "LOG"]).unwrap();
+        assert_eq!(denied.array().unwrap().len(), 0, "{denied:?}");
+    }
+    for right in [" +cluster|slots", " +asking"] {
+        let outcome = check(&line.replace(right, "")).await;
+        assert!(outcome.as_ref().is_err_and(|why| why.contains("NOPERM")), "{right}: {outcome:?}");
+    }
+    half.finish().unwrap();
+}
+
+#[tokio::test]
+async fn it_can_do_nothing_else_and_nothing_elsewhere() {
+    let server = Server::start().unwrap();
+    set_user(&server, &user("least-privilege.acl"));
+    let redis = login(server.url()).build().unwrap();
+    redis.connected().await;
+    let elsewhere = Cache::new(redis.clone().with_prefix("other:").unwrap());
+    assert_server(elsewhere.get("k").await, ServerErrorKind::NoPermission);
+    assert_server(elsewhere.delete_many(&["k"]).await, ServerErrorKind::NoPermission);
+    let url = server.url().replace("redis://", "redis://auth:pw@");
+    let client = auth_adapter_redis::redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    for words in [
+        &["KEYS", "*"][..],
+        &["FLUSHALL"],
+        &["CONFIG", "GET", "*"],
+        &["ACL", "LIST"],
+        &["SCRIPT", "FLUSH"],
+        &["PUBLISH", "myapp:c", "m"],
+        &["CLIENT", "LIST"],
+        &["HSET", "myapp:h", "f", "v"],
+    ] {
+        let outcome: Result<(), _> = auth_adapter_redis::redis::cmd(words[0])
+            .arg(&words[1..])
+            .query_async(&mut connection)
+            .await;
+        assert_eq!(outcome.unwrap_err().code(), Some("NOPERM"), "{words:?}");
+    }
+}
