@@ -9,7 +9,7 @@ with_server = server=$$(tools/get-server) && REDIS_SERVER_BIN="$$server"
 behaviour = $(patsubst tests/%.rs,--test %,$(shell grep -l '^use support::target' tests/*.rs))
 
 .DEFAULT_GOAL := help
-.PHONY: behaviour help server servers tour test test-behaviour test-all matrix bench bench-all lint doc ci
+.PHONY: behaviour help server servers tour test test-behaviour test-all matrix bench failover bench-all lint doc ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -46,6 +46,9 @@ matrix: ## all tests on each server, alone, with Sentinel and as a cluster: targ
 
 bench: ## the ratios that the README states, also left in target/ratios.txt
 	@$(with_server) $(CARGO) bench --bench ratios
+
+failover: ## what a failover costs and how long it takes: target/failover.md
+	@$(with_server) $(CARGO) bench --bench failover
 
 bench-all: ## every benchmark
 	@$(with_server) $(CARGO) bench
