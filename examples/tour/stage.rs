@@ -47,7 +47,13 @@ impl Stage {
             return Err(format!("the server at REDIS_URL does not answer: {why}").into());
         }
         let prefix = random_prefix();
-        println!("On the server at REDIS_URL, under the prefix {prefix}");
+        let scheme = url.split("://").next().unwrap_or_default();
+        let what = match scheme.split_once('+').map(|(_, what)| what) {
+            Some("cluster") => "the cluster",
+            Some("sentinel") => "the primary that the Sentinels name",
+            _ => "the server",
+        };
+        println!("On {what} at REDIS_URL, under the prefix {prefix}");
         Ok(Self { server: None, url, prefix })
     }
 
@@ -106,7 +112,7 @@ impl Stage {
             keys.extend(keys_of(&redis, user)?);
         }
         let cache = Cache::new(redis);
-        cache.delete_many(&keys).await?;
+        cache.delete_many_by_slot(&keys).await?;
         let mut left = 0;
         for key in &keys {
             left += usize::from(cache.get(key).await?.is_some());
