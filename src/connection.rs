@@ -23,7 +23,9 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
 
-use crate::error::{Error, Result};
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
 use crate::key::{Keys, Layout, check_prefix};
 use cluster::{Cluster, Node};
 use deadline::{DEFAULT_CALL_DEADLINE, check_deadline};
@@ -227,20 +229,17 @@ impl Redis {
             (Backend::Cluster(cluster), Some(node)) => cluster.suspect(node),
             _ => {}
         }
-        Err(self.too_late(progress.sent.anything(), deadline))
+        Err(deadline.too_late(progress.sent.anything()))
     }
 
     /// Sends one command that has no key, on a cluster to every primary: all replies, or the first
     /// error.
     pub(crate) async fn everywhere(&self, cmd: &Cmd) -> Result<Vec<Value>> {
         let deadline = self.deadline();
-        let Backend::Cluster(cluster) = &self.backend else {
-            return Ok(vec![self.command_within(cmd, deadline).await?]);
-        };
-        let mut begun = false;
-        let calls = cluster.call_all(cmd, deadline, &mut begun);
-        let answers = tokio::time::timeout_at(deadline.at, calls).await;
-        answers.unwrap_or_else(|_| Err(self.too_late(begun, deadline)))
+        match &self.backend {
+            Backend::Cluster(cluster) => cluster.call_all(cmd, deadline).await,
+            _ => Ok(vec![self.command_within(cmd, deadline).await?]),
+        }
     }
 
     async fn attempt(
@@ -258,14 +257,6 @@ impl Redis {
                 progress.sent.last = true;
                 given.call(cmd, deadline).await
             }
-        }
-    }
-
-    fn too_late(&self, sent: bool, deadline: Deadline) -> Error {
-        let why = format!("the deadline of {:?} has passed", self.call_deadline());
-        match sent {
-            true => deadline.unanswered(why),
-            false => Error::Unavailable(why),
         }
     }
 

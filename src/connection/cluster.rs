@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use redis::{Arg, Cmd, Value};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::Progress;
 use super::address::Address;
@@ -117,21 +117,20 @@ impl Cluster {
         }
     }
 
-    /// Sends a command to every primary, side by side.
-    pub(super) async fn call_all(
-        &self,
-        cmd: &Cmd,
-        deadline: Deadline,
-        begun: &mut bool,
-    ) -> Result<Vec<Value>> {
-        self.serving(None).await?;
-        *begun = true;
+    /// Sends a command to every primary, side by side: all replies, or an error of one.
+    pub(super) async fn call_all(&self, cmd: &Cmd, deadline: Deadline) -> Result<Vec<Value>> {
+        deadline.bound(self.serving(None)).await??;
         let mut calls = JoinSet::new();
         for node in self.primaries() {
             let cmd = cmd.clone();
             calls.spawn(async move {
                 let mut sent = Sent::default();
-                node.link.call(Request::Plain(&cmd), deadline, &mut sent).await
+                let call = node.link.call(Request::Plain(&cmd), deadline, &mut sent);
+                let answer = timeout_at(deadline.at, call).await;
+                answer.unwrap_or_else(|_| {
+                    node.link.suspect();
+                    Err(deadline.too_late(sent.anything()))
+                })
             });
         }
         let answers: Result<Vec<_>> = calls.join_all().await.into_iter().collect();

@@ -45,6 +45,15 @@ impl Deadline {
         fits
     }
 
+    /// What a call ends with that is cut off when the deadline passes.
+    pub(super) fn too_late(self, sent: bool) -> Error {
+        let why = format!("the deadline of {:?} has passed", self.at - self.started);
+        match sent {
+            true => self.unanswered(why),
+            false => Error::Unavailable(why),
+        }
+    }
+
     /// What a call ends with whose reply did not come.
     pub(super) fn unanswered(self, why: String) -> Error {
         Error::Unanswered { waited: self.started.elapsed(), why }

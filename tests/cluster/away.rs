@@ -128,3 +128,22 @@ async fn a_cluster_that_is_down_is_no_error_and_is_waited_for() {
     let back = async { while Cache::new(redis.clone()).get("k").await.is_err() {} };
     tokio::time::timeout(HANG, back).await.expect("it serves again");
 }
+
+#[tokio::test]
+async fn a_primary_that_stands_still_is_noticed_by_pings_alone() {
+    let (cluster, redis) = primaries(2).await;
+    let redis = redis.with_call_deadline(DEADLINE).unwrap();
+    cluster.nodes()[0].pause().unwrap();
+    let began = Instant::now();
+    let outcome = redis.ping().await;
+    assert!(matches!(outcome, Err(Error::Unanswered { .. })), "{outcome:?}");
+    assert!(began.elapsed() < DEADLINE + SLACK, "{:?}", began.elapsed());
+    let noticed = async {
+        while redis.is_connected() {
+            let _away = redis.ping().await;
+        }
+    };
+    tokio::time::timeout(HANG, noticed).await.expect("its connection is given up");
+    cluster.nodes()[0].resume().unwrap();
+    comes_alive(&redis).await;
+}

@@ -138,3 +138,18 @@ async fn a_plain_handle_on_a_cluster_says_where_the_key_is() {
     let key = key_on(&cluster, &cluster.nodes()[1]);
     support::assert_server(Cache::new(redis).get(&key).await, ServerErrorKind::Moved);
 }
+
+#[tokio::test]
+async fn a_dropped_handle_closes_all_its_connections() {
+    let (cluster, redis) = primaries(3).await;
+    let clients = || -> Vec<_> {
+        let of = |node: &Server| node.info_field("clients", "connected_clients").unwrap();
+        cluster.nodes().iter().map(of).collect()
+    };
+    let clone = redis.clone();
+    drop(redis);
+    clone.ping().await.unwrap();
+    assert_eq!(clients(), ["2"; 3], "one each, and the one that asks");
+    drop(clone);
+    until(|| clients() == ["1"; 3]).await;
+}

@@ -19,6 +19,31 @@ async fn the_url_and_the_builder_lead_to_the_primary() {
 }
 
 #[tokio::test]
+async fn both_protocol_versions_serve() {
+    let group = calm();
+    for version in ["resp2", "resp3"] {
+        let redis = Redis::connect(&format!("{}?protocol={version}", group.url())).await.unwrap();
+        assert!(redis.is_connected(), "{version}: {:?}", redis.ping().await);
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_handle_closes_all_its_connections() {
+    let group = calm();
+    let redis = patient(&group).await;
+    let listened_to = || {
+        let by_us = |sentinel: &&Server| {
+            let clients = sentinel.command(&["CLIENT", "LIST"]).unwrap();
+            clients.text().unwrap().contains("cmd=subscribe")
+        };
+        group.sentinels().iter().filter(by_us).count()
+    };
+    until(|| listened_to() == 3).await;
+    drop(redis);
+    until(|| listened_to() == 0).await;
+}
+
+#[tokio::test]
 async fn sentinels_that_are_gone_or_stand_still_are_done_without() {
     let group = calm();
     group.sentinels()[0].kill().unwrap();
