@@ -7,7 +7,7 @@
 //! ```text
 //! lib                          what is public
 //!  └─ adapter                  policy: what happens when Redis is away
-//!      └─ cache, lock          the nouns: bind, call, decode; none knows another
+//!      └─ cache, lock, rate    the nouns: bind, call, decode; none knows another
 //!          └─ script           contracts, EVALSHA, the way back from NOSCRIPT
 //!              └─ connection   the handle, its deadlines and its reconnect loop
 //!                  └─ key      patterns, TTLs, layouts, slots, checks of input
@@ -17,6 +17,7 @@
 //! - [`adapter`]: [`CacheAdapter`], the seven operations that never fail, and [`RedisCacheAdapter`].
 //! - [`cache`] and [`lock`]: [`Cache`] and [`Locks`], the same with every error told. A file
 //!   `src/noun.rs` wraps the scripts of `scripts/noun/`.
+//! - [`rate`]: [`RateLimiter`], limits that all instances share.
 //! - [`script`]: [`Script`], [`ScriptLibrary`] and [`scripts!`], for this crate's scripts and yours.
 //! - [`Redis`] and [`RedisBuilder`]: one handle over a server, or over a connection of yours.
 //! - [`key`]: how keys are spelt, and what may become one.
@@ -32,6 +33,7 @@ mod connection;
 mod error;
 pub mod key;
 pub mod lock;
+pub mod rate;
 pub mod script;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
@@ -42,6 +44,7 @@ pub use cache::Cache;
 pub use connection::{Redis, RedisBuilder};
 pub use error::{Error, Result, ServerError, ServerErrorKind, SlotFailure};
 pub use lock::Locks;
+pub use rate::RateLimiter;
 /// The `redis` crate, for the connections and the values that this crate takes.
 pub use redis;
 pub use script::{Script, ScriptLibrary};

@@ -5,13 +5,16 @@ mod support;
 
 use auth_adapter_redis::lock::{Acquire, Release};
 use auth_adapter_redis::redis::Value;
-use auth_adapter_redis::script::library;
+use auth_adapter_redis::script::{Repeat, library};
 use auth_adapter_redis::testing::{Data, Server};
 use auth_adapter_redis::{Locks, Redis};
 use support::target::{own, own_with, shared};
 use support::{LONG, comes_alive, holder, raw, raw_on, redis, redis_on, script};
 
-/// A script as one of two holders calls it, on the key `lock`.
+/// In microseconds: what a rate limit takes to give one back.
+const HOUR: u64 = 3_600_000_000;
+
+/// A script as one of two holders calls it, on the key `lock` where it is about locks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Step {
     script: &'static str,
@@ -22,6 +25,13 @@ impl Step {
     /// One of each script of this crate, whoever is added.
     fn all(who: char) -> Vec<Self> {
         library().iter().map(|script| Self { script: script.name(), who }).collect()
+    }
+
+    /// Those that another holder calls otherwise.
+    fn of_another(who: char) -> Vec<Self> {
+        let args = |step: &Self| script(step.script).contract().args.iter();
+        let all = Self::all(who).into_iter();
+        all.filter(|step| args(step).any(|arg| arg.name == "holder")).collect()
     }
 
     async fn run(self, redis: &Redis) -> Value {
@@ -36,6 +46,15 @@ impl Step {
             "cache/delete_many" => {
                 script.call_many(redis, 2).keys("key", ["{k}cached", "{k}also cached"])
             }
+            "rate/check" => {
+                call.key("bucket", "{r}one").arg("spend", HOUR).arg("horizon", 2 * HOUR)
+            }
+            "rate/check_many" => {
+                let call = script.call_many(redis, 2).keys("bucket", ["{r}one", "{r}two"]);
+                call.args("quota", [HOUR, 2 * HOUR, HOUR, 3 * HOUR])
+            }
+            "rate/peek" => call.key("bucket", "{r}one").arg("horizon", 2 * HOUR),
+            "rate/reset" => call.key("bucket", "{r}one"),
             other => panic!("say here how {other} is called"),
         };
         call.run().await.unwrap()
@@ -46,18 +65,20 @@ impl Step {
 fn outcome(reply: &Value) -> String {
     match reply {
         Value::Int(int @ -1..=2) => int.to_string(),
-        Value::Int(_) => "milliseconds".to_owned(),
-        Value::Array(items) => format!("{:?}, milliseconds", items[0]),
+        Value::Int(int) => (if *int > 0 { "a time" } else { "a wait" }).to_owned(),
+        Value::Array(items) => items.iter().map(outcome).collect::<Vec<_>>().join(", "),
         other => format!("{other:?}"),
     }
 }
 
-/// All that the scripts can change: the lock, the time it has left, and a cached value.
+/// All that the scripts can change: the lock, the time it has left, a cached value, and when two
+/// buckets are full again.
 #[derive(Debug, PartialEq)]
 struct State {
     lock: Option<String>,
     left: i64,
     cached: Option<String>,
+    buckets: [Option<String>; 2],
 }
 
 fn state(redis: &Redis) -> State {
@@ -66,6 +87,7 @@ fn state(redis: &Redis) -> State {
         lock: text("lock"),
         left: raw(redis, "PTTL", "lock", &[]).int().unwrap(),
         cached: text("{k}cached"),
+        buckets: ["{r}one", "{r}two"].map(text),
     }
 }
 
@@ -97,7 +119,8 @@ mod repeat {
     }
 
     /// The second execution of `step` may free or keep what is the step's own, take what is free
-    /// and delete a cached value once more. It leaves alone whatever came between.
+    /// and delete a cached value once more. It leaves alone whatever came between. One that counts
+    /// takes from the buckets once more, from all of its own or none, or fills its own once more.
     fn check(step: Step, before: &State, after: &State, story: &str) {
         let mine = holder(step.who);
         let free_or_mine = before.lock.is_none() || before.lock.as_deref() == Some(&*mine);
@@ -118,16 +141,32 @@ mod repeat {
         if step.script != "cache/delete_many" {
             assert_eq!(before.cached, after.cached, "{story}");
         }
+        let taken = [0, 1].map(|at| after.buckets[at] > before.buckets[at]);
+        let moved = [0, 1].map(|at| after.buckets[at] != before.buckets[at]);
+        match step.script {
+            "rate/check" => assert!(moved == taken && !moved[1], "{story}"),
+            "rate/check_many" => assert!(moved == taken && moved[0] == moved[1], "{story}"),
+            "rate/reset" => assert!(after.buckets[0].is_none() && !moved[1], "{story}"),
+            _ => assert_eq!(moved, [false; 2], "{story}"),
+        }
+    }
+
+    /// What can happen between, of the scripts those of one noun: others have no key in common.
+    fn events(step: Step) -> Vec<Event> {
+        let noun = |step: Step| step.script.split_once('/').unwrap().0;
+        let calls = Step::all('a').into_iter().chain(Step::of_another('b'));
+        let calls = calls.filter(|&other| noun(other) == noun(step)).map(Event::Call);
+        let events = [Event::Nothing, Event::Expires, Event::ForeignLock, Event::Cached];
+        events.into_iter().chain(calls).collect()
     }
 
     /// Every script twice, with every two events between.
     #[tokio::test]
     async fn a_second_execution_undoes_nothing_that_came_between() {
-        let mut events = vec![Event::Nothing, Event::Expires, Event::ForeignLock, Event::Cached];
-        events.extend(Step::all('a').into_iter().chain(Step::all('b')).map(Event::Call));
         let first = redis().await;
         let mut stories = 0;
         for step in Step::all('a') {
+            let events = events(step);
             for one in &events {
                 for two in &events {
                     for held in [false, true] {
@@ -150,11 +189,11 @@ mod repeat {
                 }
             }
         }
-        assert!(stories >= 5 * 14 * 14 * 2);
+        assert!(stories >= (4 * 11 * 11 + 4 * 8 * 8 + 5 * 5) * 2);
     }
 
     /// With nothing between, the second execution leaves the state as the first did, and says so
-    /// in the same words, but for what is no longer there to be freed or deleted.
+    /// in the same words, but for what is no longer there to be freed or deleted, and for what counts.
     #[tokio::test]
     async fn a_repeat_at_once_changes_nothing() {
         for step in Step::all('a') {
@@ -169,8 +208,11 @@ mod repeat {
                 let second = outcome(&step.run(&redis).await);
                 let after = state(&redis);
                 assert_eq!((&before.lock, &before.cached), (&after.lock, &after.cached));
+                if script(step.script).contract().repeat == Repeat::Same {
+                    assert_eq!(before.buckets, after.buckets, "{step:?}");
+                }
                 match step.script {
-                    "lock/release" | "cache/delete_many" => assert_eq!(second, "0"),
+                    "lock/release" | "cache/delete_many" | "rate/reset" => assert_eq!(second, "0"),
                     _ => assert_eq!(first, second, "{step:?}"),
                 }
             }
@@ -189,7 +231,7 @@ mod disturbed {
 
     /// Each step after each other one, by one holder and by two.
     fn pairs(redis: &Redis, prefix: &str) -> Vec<Pair> {
-        let seconds = || Step::all('a').into_iter().chain(Step::all('b'));
+        let seconds = || Step::all('a').into_iter().chain(Step::of_another('b'));
         let firsts = Step::all('a').into_iter();
         let steps = firsts.flat_map(|one| seconds().map(move |two| [one, two]));
         let pair = |(at, steps)| {

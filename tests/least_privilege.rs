@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use auth_adapter_redis::key::slot;
 use auth_adapter_redis::lock::Acquire;
+use auth_adapter_redis::rate::Quota;
 use auth_adapter_redis::script::library;
 use auth_adapter_redis::testing::{Cluster, SentinelGroup, Server};
-use auth_adapter_redis::{Cache, Error, Locks, Redis, RedisBuilder, ServerErrorKind};
+use auth_adapter_redis::{Cache, Error, Locks, RateLimiter, Redis, RedisBuilder, ServerErrorKind};
 use support::{HANG, LONG, ROOT, assert_server, events, least_privilege as user, quick};
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -74,6 +75,11 @@ async fn every_operation(redis: &Redis) -> Result<(), Error> {
     let _left = locks.extend("lock", &token, LONG * 2).await?;
     locks.inspect("lock").await?;
     let _freed = locks.release("lock", &token).await?;
+    let (limiter, quota) = (RateLimiter::new(redis.clone()), Quota::per_hour(5));
+    let _allowed = limiter.check("{k}rate", &quota, 1).await?;
+    let _allowed = limiter.check_many(&[("{k}rate", quota), ("{k}too", quota)], 1).await?;
+    limiter.peek("{k}rate", &quota).await?;
+    limiter.reset("{k}rate").await?;
     library().load(redis).await
 }
 
