@@ -7,7 +7,8 @@
 //! ```text
 //! lib                          what is public
 //!  └─ adapter                  policy: what happens when Redis is away
-//!      └─ cache, lock, rate    the nouns: bind, call, decode; none knows another
+//!      └─ cache, lock, rate, session, refresh
+//!                              the nouns: bind, call, decode; none knows another
 //!          └─ script           contracts, EVALSHA, the way back from NOSCRIPT
 //!              └─ connection   the handle, its deadlines and its reconnect loop
 //!                  └─ key      patterns, TTLs, layouts, slots, checks of input
@@ -18,6 +19,8 @@
 //! - [`cache`] and [`lock`]: [`Cache`] and [`Locks`], the same with every error told. A file
 //!   `src/noun.rs` wraps the scripts of `scripts/noun/`.
 //! - [`rate`]: [`RateLimiter`], limits that all instances share.
+//! - [`session`]: [`Sessions`], who is logged in, where what was revoked stays revoked.
+//! - [`refresh`]: [`RefreshTokens`], the rotation of [`RefreshToken`]s.
 //! - [`script`]: [`Script`], [`ScriptLibrary`] and [`scripts!`], for this crate's scripts and yours.
 //! - [`Redis`] and [`RedisBuilder`]: one handle over a server, or over a connection of yours.
 //! - [`key`]: how keys are spelt, and what may become one.
@@ -33,8 +36,11 @@ mod connection;
 mod error;
 pub mod key;
 pub mod lock;
+mod random;
 pub mod rate;
+pub mod refresh;
 pub mod script;
+pub mod session;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
@@ -47,7 +53,9 @@ pub use lock::Locks;
 pub use rate::RateLimiter;
 /// The `redis` crate, for the connections and the values that this crate takes.
 pub use redis;
+pub use refresh::{RefreshToken, RefreshTokens};
 pub use script::{Script, ScriptLibrary};
+pub use session::Sessions;
 
 /// What [`scripts!`] expands to.
 #[doc(hidden)]

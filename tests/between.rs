@@ -1,11 +1,13 @@
 //! What happens between two calls: the same call once more, a script cache that is emptied, a
 //! server that restarts, and everybody at once.
 
+#[path = "between/refresh.rs"]
+mod refresh;
 mod support;
 
 use auth_adapter_redis::lock::{Acquire, Release};
 use auth_adapter_redis::redis::Value;
-use auth_adapter_redis::script::{Repeat, library};
+use auth_adapter_redis::script::{Call, Repeat, library};
 use auth_adapter_redis::testing::{Data, Server};
 use auth_adapter_redis::{Locks, Redis};
 use support::target::{own, own_with, shared};
@@ -14,7 +16,8 @@ use support::{LONG, comes_alive, holder, raw, raw_on, redis, redis_on, script};
 /// In microseconds: what a rate limit takes to give one back.
 const HOUR: u64 = 3_600_000_000;
 
-/// A script as one of two holders calls it, on the key `lock` where it is about locks.
+/// A script as one of two callers calls it: those of locks on the key `lock`, those of sessions on one
+/// user for a session of the caller's own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Step {
     script: &'static str,
@@ -22,9 +25,18 @@ struct Step {
 }
 
 impl Step {
-    /// One of each script of this crate, whoever is added.
+    /// One of each script of this crate, whoever is added; `between/refresh.rs` has those of tokens.
     fn all(who: char) -> Vec<Self> {
-        library().iter().map(|script| Self { script: script.name(), who }).collect()
+        let ours = library().iter().map(|script| script.name());
+        ours.filter(|name| !name.starts_with("refresh/"))
+            .map(|script| Self { script, who })
+            .collect()
+    }
+
+    /// Those of locks and of the cache; `tests/session/repeat.rs` has the others.
+    fn plain(who: char) -> Vec<Self> {
+        let of_user = |step: &Self| step.script.starts_with("session/");
+        Self::all(who).into_iter().filter(|step| !of_user(step)).collect()
     }
 
     /// Those that another holder calls otherwise.
@@ -55,15 +67,56 @@ impl Step {
             }
             "rate/peek" => call.key("bucket", "{r}one").arg("horizon", 2 * HOUR),
             "rate/reset" => call.key("bucket", "{r}one"),
-            other => panic!("say here how {other} is called"),
+            _ => self.on_sessions(redis),
         };
         call.run().await.unwrap()
     }
+
+    /// The same words each time, so that the second is a call that was resent.
+    fn on_sessions(self, redis: &Redis) -> Call<'_> {
+        let id = self.who.to_string();
+        let nonce = id.repeat(32);
+        let call = script(self.script).call_many(redis, 0).key("state", "{u}state");
+        match self.script {
+            "session/check" => call.arg("session", id).arg("nonce", nonce).arg("database", 1),
+            "session/confirm" => {
+                let call = call.arg("session", id).arg("version", "another").arg("asked", AGES);
+                let call = call.arg("created", 1).arg("expires", AGES);
+                call.arg("record", "r").arg("lasts", 300_000)
+            }
+            "session/create" => {
+                let call = call.arg("session", id).arg("nonce", nonce).arg("created", 1);
+                let call = call.arg("expires", AGES).arg("record", "r");
+                call.arg("max", 1).arg("database", 0)
+            }
+            "session/fill" => {
+                let call = call.arg("version", "another").arg("asked", AGES);
+                let call = call.arg("lasts", 300_000).arg("complete", 300_000);
+                call.args("session", [(id, 1, AGES, "r")])
+            }
+            "session/list" => call.arg("nonce", nonce).arg("database", 0),
+            "session/touch" => call.arg("session", id).arg("debounce", AGES / 2).arg("database", 0),
+            "session/revoke" => {
+                let call = call.keys("also", []).arg("nonce", nonce);
+                call.arg("longest", 60_000).args("session", [id])
+            }
+            "session/revoke_all" => call.keys("also", []).arg("nonce", nonce),
+            "session/revoke_others" => call.keys("also", []).arg("stays", id).arg("nonce", nonce),
+            other => panic!("say here how {other} is called"),
+        }
+    }
 }
+
+/// An instant far away, in epoch milliseconds.
+const AGES: u64 = 1 << 43;
 
 /// A reply without its times.
 fn outcome(reply: &Value) -> String {
     match reply {
+        // Of sessions: the outcome, and how many words go with it.
+        Value::Array(items) if items.len() != 2 || matches!(items[1], Value::BulkString(_)) => {
+            format!("{:?} and {} more", items[0], items.len() - 1)
+        }
         Value::Int(int @ -1..=2) => int.to_string(),
         Value::Int(int) => (if *int > 0 { "a time" } else { "a wait" }).to_owned(),
         Value::Array(items) => items.iter().map(outcome).collect::<Vec<_>>().join(", "),
@@ -165,7 +218,7 @@ mod repeat {
     async fn a_second_execution_undoes_nothing_that_came_between() {
         let first = redis().await;
         let mut stories = 0;
-        for step in Step::all('a') {
+        for step in Step::plain('a') {
             let events = events(step);
             for one in &events {
                 for two in &events {
@@ -213,6 +266,8 @@ mod repeat {
                 }
                 match step.script {
                     "lock/release" | "cache/delete_many" | "rate/reset" => assert_eq!(second, "0"),
+                    // It was no longer there to be ended.
+                    "session/revoke" => assert!(second.ends_with(" and 0 more"), "{second}"),
                     _ => assert_eq!(first, second, "{step:?}"),
                 }
             }

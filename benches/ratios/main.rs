@@ -8,6 +8,8 @@ mod call;
 mod delete_many;
 mod measure;
 mod report;
+mod rotate;
+mod sessions;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
@@ -22,8 +24,12 @@ const RATIOS: &[fn(&Bench) -> Ratio] = &[
     allocs::allocs_acquire,
     storm::cold_storm_loads,
     delete_many::vs_one_by_one,
+    rotate::vs_commands,
     call::acquire_vs_set_nx_64,
     delete_many::vs_pipeline,
+    sessions::revoke50_vs_keys,
+    sessions::revoke50_vs_commands,
+    sessions::check_vs_get_64,
 ];
 
 fn main() {

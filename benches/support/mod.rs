@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
 pub mod compare;
+pub mod family;
+pub mod sessions;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -5,7 +5,8 @@ use std::io::Write as _;
 
 use redis::{RedisWrite, ToRedisArgs};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::random::random;
 
 const TOKEN_BYTES: usize = 16;
 const HEX: usize = TOKEN_BYTES * 2;
@@ -17,11 +18,7 @@ pub struct LockToken([u8; TOKEN_BYTES]);
 
 impl LockToken {
     pub(crate) fn new() -> Result<Self> {
-        let mut bytes = [0; TOKEN_BYTES];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            Error::Unavailable(format!("the system gave no random bytes: {error}"))
-        })?;
-        Ok(Self(bytes))
+        random().map(Self)
     }
 }
 

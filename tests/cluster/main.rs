@@ -9,6 +9,7 @@ mod away;
 mod given;
 mod redirects;
 mod resent;
+mod sessions;
 mod slots;
 
 use std::time::{Duration, Instant};

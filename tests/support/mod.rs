@@ -6,7 +6,8 @@ pub mod target;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use auth_adapter_redis::script::{Call, library};
+use auth_adapter_redis::redis::Value;
+use auth_adapter_redis::script::{Call, FromReply, library};
 use auth_adapter_redis::testing::{Reply, Server, random_prefix};
 use auth_adapter_redis::{Error, Redis, RedisBuilder, Script, ServerErrorKind};
 use target::{Own, Place, own, shared};
@@ -63,6 +64,24 @@ pub fn script(name: &str) -> &'static Script {
 /// Begins a call of a lock script on key `lock`.
 pub fn on_lock<'a>(name: &str, redis: &'a Redis) -> Call<'a> {
     script(name).call(redis).key("lock", "lock")
+}
+
+/// Creates a session as `session/create` does, with nothing behind Redis. Its outcome.
+pub async fn create_session(
+    redis: &Redis,
+    state: &str,
+    session: &str,
+    expires: u64,
+) -> Result<String, Error> {
+    let call = script("session/create").call(redis).key("state", state);
+    let call = call.arg("session", session).arg("nonce", "a nonce");
+    let call = call.arg("created", 1).arg("expires", expires).arg("record", "a record");
+    call.arg("max", 0).arg("database", 0).run().await.map(first_of)
+}
+
+/// The word that leads a reply.
+pub fn first_of(reply: Vec<Value>) -> String {
+    String::from_reply(reply.into_iter().next().unwrap()).unwrap()
 }
 
 /// Speaks to what is shared as other software would, with the handle's prefix before `key`.

@@ -1,0 +1,32 @@
+--[[
+  refresh/lookup: what a refresh token is worth, and nothing changes.
+
+  KEYS   state       hash: all of a user
+  ARGV   session     id
+         family      hash of the family's secret, 32 bytes
+         generation  of the token
+         token       its hash, 32 bytes
+  GIVES  string      current it can be rotated, replay it was rotated a moment ago, superseded by a
+                     rotation a moment ago, spent it was rotated before, revoked the session was, unknown
+                     to be any of these
+  FAILS  WRONGTYPE
+  REPEAT same
+  COST   O(1)
+]]
+local state = KEYS[1]
+local session = ARGV[1]
+local family = ARGV[2]
+local generation = tonumber(ARGV[3])
+local token = ARGV[4]
+-- @include shared/user_state
+-- @include shared/lineage
+local live, dead = 's:' .. session, 't:' .. session
+local found = redis.call('HMGET', state, live, dead)
+if found[2] and struct.unpack('>I6', found[2]) > now then
+  return 'revoked'
+end
+local known = found[1] and unpack_session(found[1])
+if not known or known.expires <= now or known.lineage == '' then
+  return 'unknown'
+end
+return standing(unpack_lineage(known.lineage), family, generation, token)

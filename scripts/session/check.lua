@@ -1,0 +1,36 @@
+--[[
+  session/check: whether a session is active; if that is not known, under which version what the
+  database says can be confirmed.
+
+  KEYS   state     hash: all of a user
+  ARGV   session   id
+         nonce     of the caller, for a version where there is none
+         database  1 where a database is behind, 0 where this is all there is
+  GIVES  array     active its packed field, revoked nothing more, absent nothing more, unknown the
+                   version and the time
+  FAILS  WRONGTYPE, OOM
+  REPEAT same
+  COST   O(1)
+]]
+local state = KEYS[1]
+local session = ARGV[1]
+local nonce = ARGV[2]
+local database = tonumber(ARGV[3])
+-- @include shared/user_state
+local live, dead = 's:' .. session, 't:' .. session
+local found = redis.call('HMGET', state, 'v', live, dead)
+if found[3] and struct.unpack('>I6', found[3]) > now then
+  return { 'revoked' }
+end
+local known = found[2] and unpack_session(found[2])
+if known and known.expires > now and (database == 0 or known.confirmed > now) then
+  return { 'active', found[2] }
+end
+if database == 0 then
+  return { 'absent' }
+end
+if found[1] then
+  return { 'unknown', found[1], now }
+end
+local version, refused = mint_version(state, nonce)
+return refused or { 'unknown', version, now }

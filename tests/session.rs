@@ -1,0 +1,65 @@
+//! Sessions on a real server: a file for the outcomes of each operation, and some for what must hold
+//! whatever comes between.
+
+#[path = "session/atomic.rs"]
+mod atomic;
+#[path = "session/check.rs"]
+mod check;
+#[path = "session/confirm.rs"]
+mod confirm;
+#[path = "session/create.rs"]
+mod create;
+#[path = "session/crowd.rs"]
+mod crowd;
+#[path = "session/fill.rs"]
+mod fill;
+#[path = "session/format.rs"]
+mod format;
+#[path = "session/input.rs"]
+mod input;
+#[path = "session/lapse.rs"]
+mod lapse;
+#[path = "session/list.rs"]
+mod list;
+#[path = "session/repeat.rs"]
+mod repeat;
+#[path = "session/revoke.rs"]
+mod revoke;
+#[path = "session/revoke_all.rs"]
+mod revoke_all;
+#[path = "session/revoke_others.rs"]
+mod revoke_others;
+#[path = "session/revoked.rs"]
+mod revoked;
+#[path = "session/store.rs"]
+mod store;
+mod support;
+#[path = "session/touch.rs"]
+mod touch;
+
+use std::time::Duration;
+
+use auth_adapter_redis::key::{SessionId, Timestamp};
+use auth_adapter_redis::session::{
+    Authority, Check, Confirm, Create, Fill, List, RevokeError, Row, Session, Touch, Version,
+};
+use auth_adapter_redis::{Error, Redis, ServerErrorKind, Sessions};
+use store::{HOUR, Store, id, ids, row, row_of, user};
+use support::target::own;
+use support::{assert_server, full_server, raw, redis_on};
+
+/// The error of a revoke, which says how long Redis can be wrong.
+fn not_revoked<T: std::fmt::Debug>(outcome: Result<T, RevokeError>) -> Result<T, Error> {
+    outcome.map_err(|failed| {
+        assert_eq!(failed.stale_for, Some(Duration::from_secs(300)));
+        assert!(failed.to_string().contains("may read active for up to 300s"), "{failed}");
+        failed.error
+    })
+}
+
+/// What a full server answers to those that know nothing of a user yet.
+async fn full() -> (support::target::Own, Store) {
+    let server = full_server();
+    let redis = redis_on(&server).await;
+    (server, Store::on(redis))
+}
