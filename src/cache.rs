@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::{Cmd, RedisWrite};
 use tokio::task::JoinSet;
 
-use crate::connection::Redis;
+use crate::connection::{Deadline, Redis};
 use crate::error::{Error, Result, SlotFailure};
 use crate::key::{check_key, millis, slot};
 use crate::script::{Operation, decode, own};
@@ -87,18 +87,8 @@ impl Cache {
     /// [`Error::CrossSlot`] on a cluster where the keys lie in several slots, for which
     /// [`delete_many_by_slot`](Self::delete_many_by_slot) is made. Nothing was sent then.
     pub async fn delete_many<K: AsRef<str>>(&self, keys: &[K]) -> Result<u64> {
-        if keys.len() > MAX_KEYS {
-            return Err(Error::invalid("keys", format!("more than {MAX_KEYS} in one call")));
-        }
-        for key in keys {
-            check_key(key.as_ref())?;
-        }
-        if keys.is_empty() {
-            return Ok(0);
-        }
-        let call = DELETE_MANY.call_many(&self.redis, keys.len());
-        let deleted: i64 = call.keys("key", keys.iter().map(AsRef::as_ref)).run().await?;
-        Ok(deleted.unsigned_abs())
+        check_keys(keys)?;
+        self.delete_within(keys, self.redis.deadline()).await
     }
 
     /// Deletes all these keys, on a cluster by one script for each slot, side by side: those of one slot
@@ -110,20 +100,21 @@ impl Cache {
     /// As [`delete_many`](Self::delete_many), without [`Error::CrossSlot`]; [`Error::Partial`] names
     /// the slots that failed on a cluster, with their keys, and counts what the others deleted.
     pub async fn delete_many_by_slot<K: AsRef<str>>(&self, keys: &[K]) -> Result<u64> {
+        let deadline = self.redis.deadline();
+        check_keys(keys)?;
         if !self.redis.is_cluster() {
-            return self.delete_many(keys).await;
+            return self.delete_within(keys, deadline).await;
         }
         let mut slots = BTreeMap::<u16, Vec<String>>::new();
         for key in keys {
             let key = key.as_ref();
-            check_key(key)?;
             let slot = slot(format!("{}{key}", self.redis.prefix()).as_bytes());
             slots.entry(slot).or_default().push(key.to_owned());
         }
         let mut calls = JoinSet::new();
         for (slot, keys) in slots {
             let cache = self.clone();
-            calls.spawn(async move { (cache.delete_many(&keys).await, slot, keys) });
+            calls.spawn(async move { (cache.delete_within(&keys, deadline).await, slot, keys) });
         }
         let (mut deleted, mut failed) = (0, Vec::new());
         for (outcome, slot, keys) in calls.join_all().await {
@@ -139,6 +130,15 @@ impl Cache {
         }
     }
 
+    async fn delete_within<K: AsRef<str>>(&self, keys: &[K], deadline: Deadline) -> Result<u64> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let call = DELETE_MANY.call_many(&self.redis, keys.len()).within(deadline);
+        let deleted: i64 = call.keys("key", keys.iter().map(AsRef::as_ref)).run().await?;
+        Ok(deleted.unsigned_abs())
+    }
+
     /// Begins a command on one key.
     fn on(&self, command: &str, key: &str, more: usize) -> Result<Cmd> {
         check_key(key)?;
@@ -152,4 +152,11 @@ impl Cache {
     pub(crate) fn redis(&self) -> &Redis {
         &self.redis
     }
+}
+
+fn check_keys<K: AsRef<str>>(keys: &[K]) -> Result<()> {
+    if keys.len() > MAX_KEYS {
+        return Err(Error::invalid("keys", format!("more than {MAX_KEYS} in one call")));
+    }
+    keys.iter().try_for_each(|key| check_key(key.as_ref()))
 }

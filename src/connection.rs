@@ -30,11 +30,12 @@ use crate::key::{Keys, Layout, check_prefix};
 use cluster::{Cluster, Node};
 use deadline::{DEFAULT_CALL_DEADLINE, check_deadline};
 use given::{Connection, Given};
-use link::{Link, Request, Sent};
+use link::{Link, Request};
 
 pub use builder::RedisBuilder;
 pub(crate) use deadline::Deadline;
 pub(crate) use flight::{Flights, Turn};
+pub(crate) use link::Sent;
 
 /// A handle over a Redis or Valkey server, a primary that Sentinels name, or a cluster, cheap to
 /// clone and to share.
@@ -85,7 +86,6 @@ struct Settings {
 }
 
 /// How far a call had come, for whoever cuts it off.
-#[derive(Default)]
 struct Progress {
     sent: Sent,
     /// The node of a cluster that it is with.
@@ -213,32 +213,41 @@ impl Redis {
 
     /// Sends one command within a deadline of its own.
     pub(crate) async fn command(&self, cmd: &Cmd) -> Result<Value> {
-        self.command_within(cmd, self.deadline()).await
+        let (deadline, mut sent) = (self.deadline(), Sent::default());
+        let outcome = self.command_within(cmd, deadline, &mut sent).await;
+        outcome.map_err(|error| sent.weigh(error, deadline))
     }
 
     /// Sends one command within `deadline`, on a cluster to where its first key is. An error reply is
-    /// an `Err`.
-    pub(crate) async fn command_within(&self, cmd: &Cmd, deadline: Deadline) -> Result<Value> {
-        let mut progress = Progress::default();
+    /// an `Err`; it is to be weighed against what the call has `sent` in all.
+    pub(crate) async fn command_within(
+        &self,
+        cmd: &Cmd,
+        deadline: Deadline,
+        sent: &mut Sent,
+    ) -> Result<Value> {
+        let before = sent.before;
+        let mut progress = Progress { sent: Sent { last: false, before }, node: None };
         let attempt = self.attempt(cmd, deadline, &mut progress);
-        if let Ok(outcome) = tokio::time::timeout_at(deadline.at, attempt).await {
-            return outcome.map_err(|error| progress.sent.weigh(error, deadline));
-        }
-        match (&self.backend, &progress.node) {
-            (Backend::Link(link), _) => link.suspect(),
-            (Backend::Cluster(cluster), Some(node)) => cluster.suspect(node),
-            _ => {}
-        }
-        Err(deadline.too_late(progress.sent.anything()))
+        let outcome = tokio::time::timeout_at(deadline.at, attempt).await;
+        let outcome = outcome.unwrap_or_else(|_| {
+            match (&self.backend, &progress.node) {
+                (Backend::Link(link), _) => link.suspect(),
+                (Backend::Cluster(cluster), Some(node)) => cluster.suspect(node),
+                _ => {}
+            }
+            Err(deadline.too_late(progress.sent.anything()))
+        });
+        *sent = progress.sent;
+        outcome
     }
 
     /// Sends one command that has no key, on a cluster to every primary: all replies, or the first
     /// error.
     pub(crate) async fn everywhere(&self, cmd: &Cmd) -> Result<Vec<Value>> {
-        let deadline = self.deadline();
         match &self.backend {
-            Backend::Cluster(cluster) => cluster.call_all(cmd, deadline).await,
-            _ => Ok(vec![self.command_within(cmd, deadline).await?]),
+            Backend::Cluster(cluster) => cluster.call_all(cmd, self.deadline()).await,
+            _ => Ok(vec![self.command(cmd).await?]),
         }
     }
 

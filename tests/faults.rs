@@ -57,6 +57,7 @@ async fn holding(url: String) -> (RedisCacheAdapter, Redis) {
     comes_alive(&redis).await;
     let adapter = RedisCacheAdapter::new(redis.clone());
     assert!(adapter.acquire_lock("held", LONG).await);
+    assert_eq!(adapter.health().swallowed.total(), 0, "it is Redis that has it");
     (adapter, redis)
 }
 

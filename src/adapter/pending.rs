@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::error::{Error, ServerErrorKind};
 use crate::lock::{LockToken, Locks};
 
 /// The wait between two tries to free a lock.
@@ -76,11 +77,19 @@ impl Release {
     async fn run(self, _permit: OwnedSemaphorePermit) {
         let began = Instant::now();
         while let Err(error) = self.locks.release(&self.key, &self.token).await {
-            if !error.is_node_fault() || began.elapsed() >= self.lease {
+            if is_final(&error) || began.elapsed() >= self.lease {
                 tracing::warn!(%error, "a lock could not be freed and ends with its lease");
                 return;
             }
             tokio::time::sleep(RETRY).await;
         }
     }
+}
+
+/// Whether trying again would end in the same way for as long as a lease lasts. A node that is away, a
+/// slot that moves or replicas that are missing come to an end.
+fn is_final(error: &Error) -> bool {
+    let final_kinds = [ServerErrorKind::WrongType, ServerErrorKind::NoPermission];
+    matches!(error, Error::InvalidInput { .. })
+        || error.server_kind().is_some_and(|kind| final_kinds.contains(&kind))
 }

@@ -12,7 +12,7 @@ const MAX_CALL_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) const DEFAULT_CALL_DEADLINE: Duration = Duration::from_millis(250);
 
 /// When a call began and when it must have ended.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     pub(crate) started: Instant,
     pub(super) at: Instant,

@@ -33,9 +33,9 @@ pub(super) enum Request<'a> {
     Asking(&'a Cmd),
 }
 
-/// What a call has sent: it may have been executed by that.
+/// What a call has sent, with every step that it takes: it may have been executed by that.
 #[derive(Default)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// Just now, without an answer yet.
     pub(super) last: bool,
     /// Before, on a connection that was cut.
@@ -47,11 +47,9 @@ impl Sent {
         self.last || self.before
     }
 
-    /// What the call ends with: a refusal says nothing of what was sent before it.
-    pub(super) fn weigh(&self, error: Error, deadline: Deadline) -> Error {
-        // The script's source is brought next, and its outcome counts.
-        let is_final = error.server_kind() != Some(ServerErrorKind::NoScript);
-        match self.before && is_final && !error.may_have_executed() {
+    /// What the whole call ends with: a refusal says nothing of what was sent before it.
+    pub(crate) fn weigh(&self, error: Error, deadline: Deadline) -> Error {
+        match self.before && !error.may_have_executed() {
             true => deadline.unanswered(format!("the connection was cut; sent again: {error}")),
             false => error,
         }
@@ -100,6 +98,11 @@ impl Link {
 
     pub(super) async fn connected(&self) {
         self.wait(|state| matches!(state, State::Up(..))).await;
+    }
+
+    /// Whether the reconnect loop has ended with its runtime.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.has_changed().is_err()
     }
 
     /// A call had no reply in time: is the connection dead?

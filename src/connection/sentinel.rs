@@ -18,7 +18,7 @@ use crate::error::in_one_line;
 /// Said by the Sentinel that leads a failover once a replica is promoted, and by every Sentinel when
 /// it knows of the new primary.
 const EVENTS: [&str; 2] = ["+promoted-slave", "+switch-master"];
-/// How long the other Sentinels are waited for once one has answered.
+/// How long the other Sentinels are waited for once most have answered.
 const OTHERS: Duration = Duration::from_millis(50);
 
 /// The Sentinels that watch one primary.
@@ -45,13 +45,15 @@ impl Sentinels {
         }
         let mut newest: Option<(i64, Address)> = None;
         let mut refusals = Vec::new();
+        let mut answers = 0;
         loop {
-            let next = match newest {
-                None => asked.join_next().await,
-                Some(_) => timeout(OTHERS, asked.join_next()).await.unwrap_or(None),
+            let next = match answers * 2 > self.addresses.len() {
+                false => asked.join_next().await,
+                true => timeout(OTHERS, asked.join_next()).await.unwrap_or(None),
             };
             match next {
                 Some(Ok(Ok(answer))) => {
+                    answers += 1;
                     if newest.as_ref().is_none_or(|newest| answer.0 > newest.0) {
                         newest = Some(answer);
                     }

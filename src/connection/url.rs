@@ -122,7 +122,7 @@ fn sentinel(tls: bool, parts: &Parts<'_>) -> Result<Endpoint> {
             "sentinel_username" => login.username = Some(value.clone()),
             "sentinel_password" => login.password = Some(value.clone()),
             "protocol" => {}
-            _ => return Err(unknown_parameter(name)),
+            _ => return Err(unknown_parameter()),
         }
     }
     let sentinels = parts.addresses(SENTINEL_PORT)?;
@@ -135,8 +135,8 @@ fn cluster(tls: bool, parts: &Parts<'_>) -> Result<Endpoint> {
     if !parts.path.is_empty() {
         return Err(config("a cluster has one database and no path"));
     }
-    if let Some((name, _)) = parts.query.iter().find(|(name, _)| *name != "protocol") {
-        return Err(unknown_parameter(name));
+    if parts.query.iter().any(|(name, _)| *name != "protocol") {
+        return Err(unknown_parameter());
     }
     let place = Place::Cluster(parts.addresses(SERVER_PORT)?);
     Ok(parts.endpoint(place, tls, parts.settings()?))
@@ -154,6 +154,11 @@ impl<'a> Parts<'a> {
     fn of(rest: &'a str) -> Result<Self> {
         if rest.contains('#') {
             return Err(config("a fragment means nothing here"));
+        }
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        if rest[authority.len()..].contains('@') {
+            let why = "an @ after the hosts: a name or a password is to be percent-encoded";
+            return Err(config(why));
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -218,8 +223,11 @@ fn decode(what: &str, text: &str) -> Result<String> {
     Ok(text.map_err(|_| Error::Config(format!("{what} is not UTF-8")))?.into_owned())
 }
 
-fn unknown_parameter(name: &str) -> Error {
-    Error::Config(format!("the parameter {name:?} means nothing here"))
+fn unknown_parameter() -> Error {
+    config(
+        "a parameter means nothing here: protocol does, and sentinel_username and \
+            sentinel_password where there are Sentinels",
+    )
 }
 
 fn config(why: &str) -> Error {
@@ -275,6 +283,10 @@ mod tests {
             "redis+sentinel://hunter2@h/s?db=3",
             "redis+sentinel://hunter2@h/s#insecure",
             "redis+sentinel://:%ff@hunter2/s",
+            "redis+cluster://:p?hunter2@h:6379",
+            "redis+cluster://h?hunter2=3",
+            "redis+sentinel://:a/b?hunter2@h/s",
+            "redis+sentinel://user:12/hunter2@h",
             "redis+cluster://hunter2@",
             "redis+cluster://hunter2@h/3",
             "redis+cluster://hunter2@h:99999",

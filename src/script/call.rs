@@ -7,7 +7,7 @@ use redis::{Arg, Cmd, RedisWrite, ToRedisArgs, Value};
 
 use super::library::Script;
 use super::reply::{FromReply, decode};
-use crate::connection::{Deadline, Redis, Turn};
+use crate::connection::{Deadline, Redis, Sent, Turn};
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::key::slot;
 
@@ -27,6 +27,8 @@ pub struct Call<'a> {
     redis: &'a Redis,
     cmd: Cmd,
     numkeys: usize,
+    /// That of a greater whole which the call is a part of.
+    deadline: Option<Deadline>,
     /// How many names of the header are bound; only debug builds count.
     #[cfg(debug_assertions)]
     bound: usize,
@@ -44,6 +46,7 @@ impl<'a> Call<'a> {
             redis,
             cmd,
             numkeys,
+            deadline: None,
             #[cfg(debug_assertions)]
             bound: 0,
         }
@@ -99,6 +102,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Has the call end with others that began before it.
+    pub(crate) fn within(mut self, deadline: Deadline) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
     /// Sends it: one round trip, two where the server has not seen the script yet.
     ///
     /// # Errors
@@ -114,31 +123,37 @@ impl<'a> Call<'a> {
         if self.redis.is_cluster() {
             self.check_slots()?;
         }
-        let deadline = self.redis.deadline();
-        let reply = match self.redis.command_within(&self.cmd, deadline).await {
-            Err(Error::Server(error)) if error.kind == ServerErrorKind::NoScript => {
-                self.bring_source(deadline).await?
-            }
-            reply => reply?,
-        };
+        let deadline = self.deadline.unwrap_or_else(|| self.redis.deadline());
+        let mut sent = Sent::default();
+        let reply = self.send(deadline, &mut sent).await;
+        let reply = reply.map_err(|error| sent.weigh(error, deadline))?;
         decode(self.script.name(), reply)
+    }
+
+    async fn send(&self, deadline: Deadline, sent: &mut Sent) -> Result<Value> {
+        match self.redis.command_within(&self.cmd, deadline, sent).await {
+            Err(Error::Server(error)) if error.kind == ServerErrorKind::NoScript => {
+                self.bring_source(deadline, sent).await
+            }
+            reply => reply,
+        }
     }
 
     /// After `NOSCRIPT`: one caller per script and node sends EVAL with the source; the others wait for it,
     /// try EVALSHA once more, and send the source themselves only if that finds nothing either.
-    async fn bring_source(&self, deadline: Deadline) -> Result<Value> {
+    async fn bring_source(&self, deadline: Deadline, sent: &mut Sent) -> Result<Value> {
         let flights = self.redis.flights(&self.cmd);
         let turn = flights.turn(self.script.sha(), deadline.started);
         let turn = deadline.bound(turn).await?;
         let Turn::Lead(lead) = turn else {
-            return match self.redis.command_within(&self.cmd, deadline).await {
+            return match self.redis.command_within(&self.cmd, deadline, sent).await {
                 Err(Error::Server(error)) if error.kind == ServerErrorKind::NoScript => {
-                    self.redis.command_within(&self.eval(), deadline).await
+                    self.redis.command_within(&self.eval(), deadline, sent).await
                 }
                 reply => reply,
             };
         };
-        let reply = self.redis.command_within(&self.eval(), deadline).await;
+        let reply = self.redis.command_within(&self.eval(), deadline, sent).await;
         // An error of the script itself came from a script that is there now.
         if matches!(reply, Ok(_) | Err(Error::Server(_))) {
             lead.done();

@@ -121,3 +121,25 @@ async fn one_that_is_sent_to_and_fro_past_its_deadline_says_why() {
     half.finish().unwrap();
     assert_eq!(cache.delete_many(&PAIR).await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn a_node_that_has_given_its_last_slot_back_is_let_go() {
+    let (cluster, redis) = primaries(3).await;
+    let cache = Cache::new(redis.clone());
+    let (first, last) = (&cluster.nodes()[0], &cluster.nodes()[2]);
+    let owned = 10922..16384;
+    let owned: Vec<_> = owned.map(|at: u16| at.to_string()).collect();
+    let all = |verb| [vec!["CLUSTER", verb], owned.iter().map(String::as_str).collect()].concat();
+    ok(&last.command(&all("DELSLOTS")).unwrap());
+    ok(&first.command(&all("DELSLOTS")).unwrap());
+    ok(&first.command(&all("ADDSLOTS")).unwrap());
+    first.command(&["CLUSTER", "BUMPEPOCH"]).unwrap();
+    cluster.wait_until_settled(HANG).unwrap();
+    let key = (0..).map(|at| format!("k{at}"));
+    let mut key = key.filter(|key| owned.contains(&slot(key.as_bytes()).to_string()));
+    cache.set(&key.next().unwrap(), "v", LONG).await.unwrap();
+    last.kill().unwrap();
+    let answer = async { while redis.ping().await.is_err() {} };
+    tokio::time::timeout(HANG, answer).await.expect("the two that are left answer");
+    assert!(redis.is_connected());
+}

@@ -57,3 +57,24 @@ async fn a_call_that_was_cut_off_and_then_refused_may_have_been_executed() {
     let error = setting.await.unwrap().unwrap_err();
     assert!(error.may_have_executed() && error.to_string().contains("OOM"), "{error}");
 }
+
+/// As on a new primary, which has neither the script nor the replicas that it is to have.
+#[tokio::test]
+async fn nor_does_a_refusal_of_its_source_prove_that_it_was_not() {
+    let builder = Cluster::builder().primaries(1).replicas_each(0).behind_proxies();
+    let cluster = builder.start().unwrap();
+    let redis = patient(&cluster).await;
+    library().load(&redis).await.unwrap();
+    let (node, proxy) = (&cluster.nodes()[0], &cluster.proxies()[0]);
+    proxy.silence_replies();
+    let locks = Locks::new(redis);
+    let acquiring = tokio::spawn(async move { locks.acquire("lock", LONG).await });
+    until(|| node.command(&["EXISTS", "lock"]).unwrap().int() == Some(1)).await;
+    node.flush_scripts().unwrap();
+    ok(&node.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]).unwrap());
+    proxy.pass();
+    proxy.cut();
+    let outcome = acquiring.await.unwrap();
+    let Ok(Acquire::Unknown { error, .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(error.to_string().contains("NOREPLICAS"), "{error}");
+}

@@ -80,7 +80,11 @@ impl Discovery {
 
     /// The node at an address that a redirection named.
     pub(super) fn node(&self, address: &Address) -> Arc<Node> {
-        self.correct(address, |_, _| {})
+        let known = match &*self.view() {
+            View::Known(map) => map.node(address),
+            _ => None,
+        };
+        known.unwrap_or_else(|| self.correct(address, |_, _| {}))
     }
 
     /// The node that serves a slot from now on.
@@ -125,8 +129,9 @@ impl Discovery {
     /// Waits for the outcome of the first search.
     pub(super) async fn told(&self) {
         let told = |view: &View| !matches!(view, View::Unknown);
-        // An error means that the runtime of the search has ended.
-        let _ = self.view.subscribe().wait_for(told).await;
+        // It cannot fail, since the sender is here.
+        let mut view = self.view.subscribe();
+        let _told = view.wait_for(told).await;
     }
 
     /// Waits until every slot has a primary and all of these are connected.
@@ -140,7 +145,7 @@ impl Discovery {
             let connected = async {
                 let Some(map) = map.filter(|map| map.is_complete()) else { return pending().await };
                 // One may be lost again while another is waited for.
-                while !map.is_settled() {
+                while !map.is_settled() && !map.has_ended() {
                     for node in map.primaries() {
                         node.link.connected().await;
                     }

@@ -92,14 +92,22 @@ impl SlotMap {
         self.is_complete() && self.primaries.iter().all(|node| node.link.is_up())
     }
 
-    /// Whether each slot has the same primary in both, and these have the same replicas.
+    /// Whether the runtime that kept its nodes connected has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.primaries.iter().any(|node| node.link.has_ended())
+    }
+
+    /// Whether both name the same nodes, and the same primary for each slot.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let owner = |map: &Self, slot| map.primaries.get(usize::from(map.owners[slot])).cloned();
         let same = |slot| match (owner(self, slot), owner(other, slot)) {
             (Some(one), Some(two)) => Arc::ptr_eq(&one, &two),
             (one, two) => one.is_none() && two.is_none(),
         };
-        self.replicas == other.replicas && (0..SLOTS).all(same)
+        // One that has lost its last slot is a primary no more, and a guest has come or gone.
+        let nodes = |map: &Self| (map.primaries.len(), map.guests.len());
+        let alike = nodes(self) == nodes(other) && self.replicas == other.replicas;
+        alike && (0..SLOTS).all(same)
     }
 
     pub(super) fn add_guest(&mut self, node: Arc<Node>) {
