@@ -17,8 +17,8 @@ use crate::many::{Many, Way};
 use crate::numbers::Numbers;
 
 /// Tasks of each kind in each slot.
-const NUMBERS: usize = 4;
-const LOCK_TASKS: usize = 3;
+const NUMBERS: usize = 3;
+const LOCK_TASKS: usize = 2;
 
 /// One handle, and what its callers tell of their calls.
 pub struct Load {
@@ -32,8 +32,11 @@ pub struct Load {
     failed: AtomicBool,
     /// Calls on several keys that were refused until their deadline.
     pub tried_again: AtomicU64,
-    /// And those that had no answer by then.
-    pub unanswered: AtomicU64,
+    /// And those that had no answer by then, or waited for one who had none.
+    pub late: AtomicU64,
+    /// Calls that found done what they were to do: they were sent twice. A connection whose server
+    /// stands still for longer than a call may take is replaced, and what was sent on it is repeated.
+    pub twice: AtomicU64,
     /// The slowest call on one key, in microseconds.
     slowest: AtomicU64,
 }
@@ -62,7 +65,8 @@ impl Load {
             calls: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             tried_again: AtomicU64::new(0),
-            unanswered: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+            twice: AtomicU64::new(0),
             slowest: AtomicU64::new(0),
         }
     }
