@@ -34,7 +34,7 @@ pub(super) enum Mode {
     Garbage,
 }
 
-/// What is done with the next reply alone.
+/// What is done with one reply alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OneReply {
     Drop,
@@ -46,7 +46,8 @@ pub(super) enum OneReply {
 pub(super) struct Shared {
     target: SocketAddr,
     pub(super) mode: watch::Sender<Mode>,
-    one_reply: Mutex<Option<OneReply>>,
+    /// What is done with the reply to the next request in which these bytes are.
+    to_break: Mutex<Option<(Vec<u8>, OneReply)>>,
     pub(super) counters: Counters,
 }
 
@@ -55,21 +56,24 @@ impl Shared {
         Self {
             target,
             mode: watch::Sender::new(Mode::Pass),
-            one_reply: Mutex::new(None),
+            to_break: Mutex::new(None),
             counters: Counters::default(),
         }
     }
 
-    pub(super) fn set_one_reply(&self, what: Option<OneReply>) {
-        *self.one_reply_lock() = what;
+    pub(super) fn break_reply_to(&self, request: &str, what: OneReply) {
+        *lock(&self.to_break) = Some((request.into(), what));
     }
 
-    fn take_one_reply(&self) -> Option<OneReply> {
-        self.one_reply_lock().take()
+    pub(super) fn break_nothing(&self) {
+        *lock(&self.to_break) = None;
     }
 
-    fn one_reply_lock(&self) -> MutexGuard<'_, Option<OneReply>> {
-        self.one_reply.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is to be done with the reply to a request, once.
+    fn take_broken(&self, request: &[u8]) -> Option<OneReply> {
+        let is_in =
+            |part: &[u8]| part.is_empty() || request.windows(part.len()).any(|at| at == part);
+        lock(&self.to_break).take_if(|(part, _)| is_in(part)).map(|(_, what)| what)
     }
 
     fn mode(&self) -> Mode {
@@ -85,6 +89,8 @@ pub(super) struct Connection {
     reset: AtomicBool,
     lost: AtomicBool,
     held: AtomicUsize,
+    /// What is done with what the server says next.
+    one_reply: Mutex<Option<OneReply>>,
 }
 
 impl Connection {
@@ -99,6 +105,7 @@ impl Connection {
             reset: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             held: AtomicUsize::new(0),
+            one_reply: Mutex::new(None),
         }
     }
 
@@ -127,6 +134,11 @@ impl Connection {
     /// Writes bytes of the client to the server; `held` tells whether they were held until now.
     async fn forward(&self, server: &TcpStream, bytes: &[u8], held: bool) -> io::Result<()> {
         send(server, bytes).await?;
+        // Not before it has arrived, or an earlier reply could close the connection under it. No
+        // reply is read meanwhile: that is done in the same task.
+        if let Some(what) = self.shared.take_broken(bytes) {
+            *lock(&self.one_reply) = Some(what);
+        }
         let held = if held { self.held.swap(0, Relaxed) } else { 0 };
         self.shared.counters.update(|stats| {
             stats.forwarded_bytes += bytes.len();
@@ -305,10 +317,11 @@ async fn pass_replies(client: &Client, server: OwnedReadHalf) {
                     server_ended = true;
                     continue;
                 }
-                if let Some(what) = connection.shared.take_one_reply() {
+                let broken = lock(&connection.one_reply).take();
+                if let Some(what) = broken {
                     let kept = match what {
                         OneReply::Drop => 0,
-                        OneReply::Half => bytes.len() / 2,
+                        OneReply::Half => first_line(bytes) / 2,
                     };
                     connection.lose(bytes.len() - kept);
                     let _gone = client.deliver(&bytes[..kept]).await;
@@ -334,6 +347,15 @@ async fn pass_replies(client: &Client, server: OwnedReadHalf) {
             }
         }
     }
+}
+
+/// How long it is. What comes after it can be a reply of its own.
+fn first_line(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |at| at + 1)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {

@@ -37,7 +37,7 @@ use super::{Server, Stats, ports};
 /// let server = Server::start()?;
 /// let proxy = Proxy::to(&server)?;
 ///
-/// proxy.drop_next_reply();
+/// proxy.drop_reply_to("INCR");
 /// let mut client = TcpStream::connect(proxy.addr())?;
 /// client.write_all(b"INCR n\r\n")?;
 /// let mut reply = Vec::new();
@@ -107,7 +107,7 @@ impl Proxy {
     /// As every mode does after [`refuse`](Self::refuse), when another process has taken the port
     /// meanwhile.
     pub fn pass(&self) {
-        self.shared.set_one_reply(None);
+        self.shared.break_nothing();
         self.order(Order::Mode(Mode::Pass));
     }
 
@@ -170,16 +170,19 @@ impl Proxy {
         self.order(Order::Freeze(false));
     }
 
-    /// The next bytes the server replies, on any connection, are thrown away and that connection
-    /// is closed: the request was executed and its client cannot know.
-    pub fn drop_next_reply(&self) {
-        self.shared.set_one_reply(Some(OneReply::Drop));
+    /// The reply to the next request in which these bytes are is thrown away and its connection is
+    /// closed: the request was executed and its client cannot know.
+    ///
+    /// Any request has the empty string in it. Where others are in flight on that connection, the
+    /// first of all their replies is what is lost, and what follows it.
+    pub fn drop_reply_to(&self, request: &str) {
+        self.shared.break_reply_to(request, OneReply::Drop);
     }
 
-    /// Of the next bytes the server replies, on any connection, the first half is delivered, and
-    /// then that connection is closed.
-    pub fn half_next_reply(&self) {
-        self.shared.set_one_reply(Some(OneReply::Half));
+    /// Of the reply that [`drop_reply_to`](Self::drop_reply_to) would throw away, half of the first
+    /// line is delivered, and then that connection is closed.
+    pub fn half_reply_to(&self, request: &str) {
+        self.shared.break_reply_to(request, OneReply::Half);
     }
 
     /// How many connections were accepted so far.

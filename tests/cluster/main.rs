@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use auth_adapter_redis::key::slot;
 use auth_adapter_redis::lock::{Acquire, Release};
 use auth_adapter_redis::script::library;
-use auth_adapter_redis::testing::{Cluster, Proxy, Reply, Server};
+use auth_adapter_redis::testing::{Cluster, Reply, Server};
 use auth_adapter_redis::{
     Cache, CacheAdapter, Error, Locks, Redis, RedisCacheAdapter, ServerErrorKind,
 };

@@ -7,60 +7,36 @@ fn executed(cluster: &Cluster) -> u64 {
     cluster.command_calls("evalsha") + cluster.command_calls("eval")
 }
 
-/// Makes a call whose reply is broken, until it was that reply: the handle asks for other things too
-/// whenever a connection ends. Which try it was, and what the call gave.
-async fn twice<T>(
-    cluster: &Cluster,
-    redis: &Redis,
-    break_next: fn(&Proxy),
-    call: impl AsyncFn(usize) -> Result<T, Error>,
-) -> (usize, T) {
-    for at in 0..50 {
-        comes_alive(redis).await;
-        let before = executed(cluster);
-        break_next(&cluster.proxies()[0]);
-        let outcome = call(at).await;
-        if executed(cluster) == before + 2 {
-            return (at, outcome.expect("the second is answered"));
-        }
-    }
-    panic!("no script was executed twice");
-}
-
 #[tokio::test]
 async fn a_call_whose_reply_is_cut_off_executes_twice_and_holds_once() {
     let builder = Cluster::builder().primaries(1).replicas_each(0).behind_proxies();
     let cluster = builder.start().unwrap();
     let redis = patient(&cluster).await;
     library().load(&redis).await.unwrap();
-    let (locks, cache) = (Locks::new(redis.clone()), Cache::new(redis.clone()));
+    let (locks, cache) = (Locks::new(redis.clone()), Cache::new(redis));
+    let proxy = &cluster.proxies()[0];
 
-    let acquire = async |at| locks.acquire(&format!("lock{at}"), LONG).await;
-    let (at, outcome) = twice(&cluster, &redis, Proxy::drop_next_reply, acquire).await;
+    proxy.drop_reply_to("EVALSHA");
+    let outcome = locks.acquire("lock", LONG).await.unwrap();
     let Acquire::Acquired(token) = outcome else { panic!("{outcome:?}") };
-    let lock = format!("lock{at}");
-    comes_alive(&redis).await;
-    let held = cluster.command(&["GET", &lock]).unwrap();
-    let again = locks.acquire(&lock, LONG).await;
-    assert!(matches!(again, Ok(Acquire::Held { .. })), "{again:?}");
-    assert_eq!(cluster.command(&["GET", &lock]).unwrap(), held, "one hold");
+    assert_eq!(executed(&cluster), 2, "the server executed it twice");
+    let held = cluster.command(&["GET", "lock"]).unwrap();
+    assert!(matches!(locks.acquire("lock", LONG).await, Ok(Acquire::Held { .. })));
+    assert_eq!(cluster.command(&["GET", "lock"]).unwrap(), held, "one hold");
 
-    let release = async |_| {
-        ok(&cluster.command(&[b"SET", lock.as_bytes(), held.bytes().unwrap()]).unwrap());
-        locks.release(&lock, &token).await
-    };
-    let (_, released) = twice(&cluster, &redis, Proxy::drop_next_reply, release).await;
-    assert_eq!(released, Release::NotOurs, "the first freed it, and never another's");
-    assert!(cluster.command(&["GET", &lock]).unwrap().is_nil());
+    let before = executed(&cluster);
+    proxy.drop_reply_to("EVALSHA");
+    assert_eq!(locks.release("lock", &token).await.unwrap(), Release::NotOurs, "never another's");
+    assert_eq!(executed(&cluster), before + 2);
+    assert!(cluster.command(&["GET", "lock"]).unwrap().is_nil());
 
-    let delete = async |_| {
-        for key in ["{t}a", "{t}b"] {
-            ok(&cluster.command(&["SET", key, "v"]).unwrap());
-        }
-        cache.delete_many(&["{t}a", "{t}b"]).await
-    };
-    let (_, deleted) = twice(&cluster, &redis, Proxy::half_next_reply, delete).await;
-    assert_eq!(deleted, 0, "the first deleted them");
+    for key in ["{t}a", "{t}b"] {
+        ok(&cluster.command(&["SET", key, "v"]).unwrap());
+    }
+    let before = executed(&cluster);
+    proxy.half_reply_to("EVALSHA");
+    assert_eq!(cache.delete_many(&["{t}a", "{t}b"]).await.unwrap(), 0, "the first deleted them");
+    assert_eq!(executed(&cluster), before + 2);
     assert_eq!(cluster.command(&["EXISTS", "{t}a", "{t}b"]).unwrap().int(), Some(0));
 }
 

@@ -69,13 +69,13 @@ async fn a_call_whose_connection_is_cut_is_sent_again() {
     let redis = quick(proxy.url()).call_deadline(LONG).build().unwrap();
     redis.connected().await;
     let locks = Locks::new(redis.clone());
-    proxy.drop_next_reply();
+    proxy.drop_reply_to("EVAL");
     let outcome = locks.acquire("k", LONG).await.unwrap();
     let Acquire::Acquired(token) = outcome else { panic!("{outcome:?}") };
     assert_eq!(proxy.connections(), 2);
     assert_eq!(locks.release("k", &token).await.unwrap(), Release::Freed);
-    for break_next in [Proxy::half_next_reply, Proxy::drop_next_reply] {
-        break_next(&proxy);
+    for break_reply_to in [Proxy::half_reply_to, Proxy::drop_reply_to] {
+        break_reply_to(&proxy, "SET");
         Cache::new(redis.clone()).set("k", "v", LONG).await.unwrap();
     }
     assert_eq!(proxy.connections(), 4);

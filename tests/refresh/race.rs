@@ -120,7 +120,7 @@ async fn a_lost_reply_rotates_once_whatever_the_window() {
         let second = stage.next(&first).await;
         let third = second.next().unwrap();
         let before = stage.server().command_calls("evalsha");
-        stage.server().proxy().drop_next_reply();
+        stage.server().proxy().drop_reply_to("EVALSHA");
         let outcome = stage.rotate(&second, &third).await;
         assert!(matches!(outcome, Rotate::Rotated { .. }), "{outcome:?}");
         assert_eq!(stage.server().command_calls("evalsha"), before + 2, "it executed twice");
@@ -134,7 +134,7 @@ async fn a_lost_reply_still_tells_of_a_reuse() {
     let first = stage.first().await;
     stage.next(&first).await;
     let before = stage.server().command_calls("evalsha");
-    stage.server().proxy().drop_next_reply();
+    stage.server().proxy().drop_reply_to("EVALSHA");
     let outcome = stage.present(&first).await;
     assert!(matches!(outcome, Rotate::Reused { .. }), "{outcome:?}");
     assert_eq!(stage.server().command_calls("evalsha"), before + 2, "it executed twice");
