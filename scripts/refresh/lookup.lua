@@ -20,13 +20,11 @@ local generation = tonumber(ARGV[3])
 local token = ARGV[4]
 -- @include shared/user_state
 -- @include shared/lineage
-local live, dead = 's:' .. session, 't:' .. session
-local found = redis.call('HMGET', state, live, dead)
-if found[2] and struct.unpack('>I6', found[2]) > now then
+local known, ended_by = find(state, session)
+if ended_by then
   return 'revoked'
 end
-local known = found[1] and unpack_session(found[1])
-if not known or known.expires <= now or known.lineage == '' then
+if not known or known.lineage == '' then
   return 'unknown'
 end
 return standing(unpack_lineage(known.lineage), family, generation, token)

@@ -16,7 +16,7 @@
                      unknown to be any of these
   FAILS  WRONGTYPE, OOM
   REPEAT same
-  COST   O(N) in the sessions of the user
+  COST   O(1), and O(N) in the sessions of the user where it ends one
 ]]
 local state = KEYS[1]
 local session = ARGV[1]
@@ -29,14 +29,12 @@ local window = tonumber(ARGV[7])
 local nonce = ARGV[8]
 -- @include shared/user_state
 -- @include shared/lineage
-local user = read_state(state)
-local tombstone = user.tombstones[session]
-if tombstone then
+local known, ended_by = find(state, session)
+if ended_by then
   -- A repeat of what ended the family gives the same.
-  local ended_by = string.sub(tombstone.displacer, -33) == '\n' .. token
-  return { ended_by and string.sub(tombstone.displacer, 1, -34) or 'revoked' }
+  local ours = string.sub(ended_by, -33) == '\n' .. token
+  return { ours and string.sub(ended_by, 1, -34) or 'revoked' }
 end
-local known = user.sessions[session]
 if not known or known.lineage == '' then
   return { 'unknown' }
 end
@@ -52,12 +50,12 @@ if is == 'replay' then
   return { 'replayed', lineage.payload }
 end
 if is == 'spent' then
-  local set = { 'v', version_of(nonce) }
   local class = generation == lineage.generation - 1 and 'previous' or 'older'
-  local till = bury(known, class .. '\n' .. token, set)
+  local user, set = read_state(state), { 'v', version_of(nonce) }
+  local till = bury(user.sessions[session], class .. '\n' .. token, set)
   return write_state(state, user, set, till) or { class }
 end
-known.lineage = pack_lineage({
+write_lineage(state, session, known, {
   generation = lineage.generation + 1,
   rotated = now,
   replay = now + window,
@@ -66,6 +64,4 @@ known.lineage = pack_lineage({
   previous = token,
   payload = window > 0 and payload or '',
 })
-known.trimmed = false
-local set = { 's:' .. session, pack_session(known) }
-return write_state(state, user, set, known.expires) or { 'rotated', known.expires }
+return { 'rotated', known.expires }

@@ -48,9 +48,10 @@ if known.expires <= now then
   displaced[1] = 'expired'
   return displaced
 end
-for id, other in pairs(user.sessions) do
+for field in pairs(user.packed) do
+  local id = string.sub(field, 3)
   if id ~= session then
-    others[#others + 1] = other
+    others[#others + 1] = user.sessions[id]
   end
 end
 table.sort(others, function(a, b)

@@ -23,9 +23,10 @@ if database == 1 and user.complete <= now then
   return refused or { 'unfilled', version, now }
 end
 local sessions = { 'sessions' }
-for id, session in pairs(user.sessions) do
+for field in pairs(user.packed) do
+  local session = user.sessions[string.sub(field, 3)]
   session.lineage = ''
-  sessions[#sessions + 1] = id
+  sessions[#sessions + 1] = session.id
   sessions[#sessions + 1] = pack_session(session)
 end
 return sessions

@@ -12,17 +12,5 @@
 local state = KEYS[1]
 local nonce = ARGV[1]
 -- @include shared/user_state
-local user = read_state(state)
-local ended = { 'ended' }
--- A repeat must not end who logged in since. No call comes a day late.
-if user.tombstones[nonce] then
-  add_buried(user, nonce, ended)
-  return ended
-end
-local till = now + 86400000
-local set = { 'v', version_of(nonce), 't:' .. nonce, pack_tombstone(till, nonce) }
-for id, session in pairs(user.sessions) do
-  ended[#ended + 1] = id
-  bury(session, nonce, set)
-end
-return write_state(state, user, set, till, true) or ended
+-- @include shared/end_others
+return end_others(state, '', nonce)

@@ -10,6 +10,8 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- Of a lineage: its numbers and three hashes. A payload to replay may follow.
 local LINEAGE = 112
+-- How the names of fields begin.
+local SESSION, TOMBSTONE = string.byte('st', 1, 2)
 
 local function version_of(nonce)
   return nonce .. ':' .. string.format('%.0f', clock[1] * 1000000 + clock[2])
@@ -37,38 +39,59 @@ local function pack_tombstone(till, displacer)
 end
 
 -- Reads all of it, without what has expired: fields, and payloads past their window, which whoever
--- writes anyway removes.
+-- writes anyway removes. `packed` has sessions as they are stored, by field, and `tombstones` by id;
+-- `sessions` has those that are asked for by id, unpacked then.
 local function read_state(key)
-  local state = { sessions = {}, tombstones = {}, expired = {}, complete = 0 }
-  local fields = redis.call('HGETALL', key)
+  local packed, tombstones, expired, trimmed = {}, {}, {}, {}
+  local state = { packed = packed, tombstones = tombstones, expired = expired, trimmed = trimmed }
+  local byte, sub, unpack = string.byte, string.sub, struct.unpack
+  local fields, complete, last = redis.call('HGETALL', key), 0, 0
   for at = 1, #fields, 2 do
     local field, value = fields[at], fields[at + 1]
-    local kind, id = string.sub(field, 1, 2), string.sub(field, 3)
-    if field == 'v' then
+    local kind, till = byte(field), 0
+    if kind == SESSION then
+      local expires, _, length = unpack('>I6I6I2', value, 13)
+      if expires > now then
+        till = expires
+        packed[field] = value
+        if length > LINEAGE and unpack('>I6', value, 37) <= now then
+          trimmed[sub(field, 3)] = true
+        end
+      else
+        expired[#expired + 1] = field
+      end
+    elseif kind == TOMBSTONE then
+      till = unpack('>I6', value)
+      if till > now then
+        tombstones[sub(field, 3)] = value
+      else
+        expired[#expired + 1] = field
+      end
+    elseif field == 'v' then
       state.version = value
     elseif field == 'c' then
-      state.complete = tonumber(value)
-    elseif kind == 's:' then
-      local session = unpack_session(value)
-      if session.expires <= now then
-        state.expired[#state.expired + 1] = field
-      else
-        if #session.lineage > LINEAGE and struct.unpack('>I6', session.lineage, 11) <= now then
-          session.lineage = string.sub(session.lineage, 1, LINEAGE)
-          session.trimmed = true
-        end
-        session.id = id
-        state.sessions[id] = session
-      end
-    elseif kind == 't:' then
-      local till = struct.unpack('>I6', value)
-      if till > now then
-        state.tombstones[id] = { till = till, displacer = string.sub(value, 7) }
-      else
-        state.expired[#state.expired + 1] = field
-      end
+      complete = tonumber(value)
+      till = complete
+    end
+    if till > last then
+      last = till
     end
   end
+  state.complete, state.till = complete, last
+  state.sessions = setmetatable({}, {
+    __index = function(sessions, id)
+      local found = packed['s:' .. id]
+      if found then
+        local session = unpack_session(found)
+        session.id = id
+        if trimmed[id] then
+          session.lineage = sub(session.lineage, 1, LINEAGE)
+        end
+        sessions[id] = session
+        return session
+      end
+    end,
+  })
   return state
 end
 
@@ -89,19 +112,18 @@ end
 -- refuses a script's first write unless that removes, so what ends something begins with that.
 local function write_state(key, state, set, till, also)
   local ends, remove = also, state.expired
-  till = math.max(till, state.complete, now + 60000)
+  till = math.max(till, state.till, now + 60000)
+  for id in pairs(state.trimmed) do
+    if not state.sessions[id].ended then
+      set[#set + 1] = 's:' .. id
+      set[#set + 1] = pack_session(state.sessions[id])
+    end
+  end
   for id, session in pairs(state.sessions) do
-    till = math.max(till, session.expires)
     if session.ended then
       ends = true
       remove[#remove + 1] = 's:' .. id
-    elseif session.trimmed then
-      set[#set + 1] = 's:' .. id
-      set[#set + 1] = pack_session(session)
     end
-  end
-  for _, tombstone in pairs(state.tombstones) do
-    till = math.max(till, tombstone.till)
   end
   if ends then
     redis.call('HDEL', key, '')
@@ -133,7 +155,7 @@ end
 -- Adds the ids of those that a session displaced, or a call ended, for a repeat that tells the same.
 local function add_buried(state, by, ids)
   for id, tombstone in pairs(state.tombstones) do
-    if tombstone.displacer == by and id ~= by then
+    if string.sub(tombstone, 7) == by and id ~= by then
       ids[#ids + 1] = id
     end
   end
@@ -143,6 +165,6 @@ end
 -- meanwhile can be brought back under it.
 local function mint_version(key, nonce)
   local version = version_of(nonce)
-  local nothing = { sessions = {}, tombstones = {}, expired = {}, complete = 0 }
+  local nothing = { sessions = {}, expired = {}, trimmed = {}, till = 0 }
   return version, write_state(key, nothing, { 'v', version }, 0)
 end
