@@ -5,7 +5,6 @@
 //! [`Redis`](crate::Redis) handle, which writes it before every key that it sends.
 
 mod id;
-mod nonce;
 mod slot;
 mod timestamp;
 mod ttl;
@@ -14,7 +13,6 @@ use std::time::Duration;
 
 pub use id::{SessionId, TokenHash, UserId, check_key};
 pub(crate) use id::{check_name, check_prefix};
-pub(crate) use nonce::Nonce;
 pub use slot::slot;
 pub use timestamp::Timestamp;
 pub use ttl::{left, millis};

@@ -20,14 +20,14 @@ mod outcome;
 mod seal;
 mod token;
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use redis::{Cmd, RedisWrite as _, Value};
 
 use crate::connection::Redis;
 use crate::error::{Error, Result};
-use crate::key::{TokenHash, millis};
-use crate::random::random;
+use crate::key::{Timestamp, TokenHash, millis};
+use crate::random::Nonce;
 use crate::script::{Call, Operation, decode, own};
 use seal::{open, seal};
 
@@ -161,7 +161,7 @@ impl RefreshTokens {
         };
         let call = of(&ROTATE, &self.redis, presented);
         let call = call.arg("next", &next.digest()[..]).arg("payload", payload);
-        let call = call.arg("window", self.window).arg("nonce", nonce()?);
+        let call = call.arg("window", self.window).arg("nonce", Nonce::new()?);
         let reply: Vec<Value> = call.run().await?;
         rotated(presented, reply)
     }
@@ -174,7 +174,7 @@ impl RefreshTokens {
     /// [`Error::Unavailable`]; [`Error::Unanswered`]. The session then lives on until its absolute
     /// expiry, as far as Redis knows, unless this was executed: revoke it again.
     pub async fn revoke(&self, token: &RefreshToken) -> Result<Revoke> {
-        let call = begin(&REVOKE, &self.redis, token).arg("nonce", nonce()?);
+        let call = begin(&REVOKE, &self.redis, token).arg("nonce", Nonce::new()?);
         let outcome: String = call.run().await?;
         Ok(match &*outcome {
             "ended" => Revoke::Ended,
@@ -213,11 +213,6 @@ fn of<'a>(operation: &'static Operation, redis: &'a Redis, token: &RefreshToken)
     call.arg("token", &token.digest()[..])
 }
 
-/// Of the caller, for a version of the user's state that never was before.
-fn nonce() -> Result<String> {
-    Ok(format!("{:032x}", u128::from_be_bytes(random()?)))
-}
-
 fn rotated(presented: &RefreshToken, mut reply: Vec<Value>) -> Result<Rotate> {
     let detail = if reply.len() == 2 { reply.pop() } else { None };
     let [Value::BulkString(outcome)] = &reply[..] else {
@@ -225,7 +220,7 @@ fn rotated(presented: &RefreshToken, mut reply: Vec<Value>) -> Result<Rotate> {
     };
     Ok(match (&outcome[..], detail) {
         (b"rotated", Some(Value::Int(ms))) => {
-            Rotate::Rotated { expires: UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs()) }
+            Rotate::Rotated { expires: Timestamp::from_millis(ms)? }
         }
         (b"replayed", Some(Value::BulkString(payload))) => {
             let response = open(presented, &payload).ok_or_else(|| Error::Reply {

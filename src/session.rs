@@ -33,7 +33,8 @@ mod settings;
 
 use crate::connection::Redis;
 use crate::error::{Error, Result, ServerErrorKind};
-use crate::key::{Nonce, SessionId, UserId};
+use crate::key::{SessionId, UserId};
+use crate::random::Nonce;
 use crate::script::{Call, Operation, own};
 use reply::Told;
 use settings::{Settings, check_also, check_count};

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use redis::{RedisWrite, ToRedisArgs};
 
 use crate::error::Result;
-use crate::random::random;
+use crate::random::{hex, random};
 
 const TOKEN_BYTES: usize = 16;
 const HEX: usize = TOKEN_BYTES * 2;
@@ -30,18 +30,13 @@ impl fmt::Debug for LockToken {
 
 /// The value of a lock, written straight into the command: token, colon, owner.
 pub(super) struct Holder<'a> {
-    head: [u8; HEX + 1],
+    token: [u8; HEX],
     owner: &'a str,
 }
 
 impl<'a> Holder<'a> {
     pub(super) fn new(token: &LockToken, owner: &'a str) -> Self {
-        let mut head = [b':'; HEX + 1];
-        for (pair, byte) in head.chunks_exact_mut(2).zip(token.0) {
-            pair[0] = digit(byte >> 4);
-            pair[1] = digit(byte & 15);
-        }
-        Self { head, owner }
+        Self { token: hex(token.0), owner }
     }
 }
 
@@ -49,7 +44,8 @@ impl ToRedisArgs for Holder<'_> {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
         let mut word = out.writer_for_next_arg();
         // Writing into memory does not fail.
-        let _ = word.write_all(&self.head);
+        let _ = word.write_all(&self.token);
+        let _ = word.write_all(b":");
         let _ = word.write_all(self.owner.as_bytes());
     }
 }
@@ -60,8 +56,4 @@ pub(super) fn owner(holder: &[u8]) -> Option<String> {
     let hex = |&byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let ours = token[..HEX].iter().all(hex) && token[HEX] == b':';
     ours.then(|| String::from_utf8_lossy(owner).into_owned())
-}
-
-fn digit(half: u8) -> u8 {
-    b"0123456789abcdef"[usize::from(half)]
 }

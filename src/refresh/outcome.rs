@@ -1,7 +1,8 @@
 //! What can come of the operations on refresh tokens.
 
 use std::fmt;
-use std::time::SystemTime;
+
+use crate::key::Timestamp;
 
 /// What came of an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub enum Rotate {
     /// The next token is the current one, now or since an earlier execution of the same call.
     Rotated {
         /// The absolute expiry of the session, which no rotation moves.
-        expires: SystemTime,
+        expires: Timestamp,
     },
     /// Another rotation of the same token came first, a moment ago. The next token of this call is
     /// nothing: drop it.

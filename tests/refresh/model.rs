@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use auth_adapter_redis::RefreshToken;
+use auth_adapter_redis::key::Timestamp;
 use auth_adapter_redis::refresh::{Lookup, Reuse, Rotate};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -39,12 +40,12 @@ impl Family {
     }
 
     /// What a rotation of this token gives, where its next one is new.
-    fn rotate(&mut self, at: usize, next: &RefreshToken, expires: Duration) -> Rotate {
+    fn rotate(&mut self, at: usize, next: &RefreshToken, expires: Timestamp) -> Rotate {
         match self.lookup(at) {
             Lookup::Current => {
                 self.tokens.push(next.clone());
                 self.since_rotation = 0;
-                Rotate::Rotated { expires: std::time::UNIX_EPOCH + expires }
+                Rotate::Rotated { expires }
             }
             Lookup::Replay => Rotate::Replayed { response: response(self.tokens.last().unwrap()) },
             Lookup::Superseded => Rotate::Superseded,
@@ -66,7 +67,7 @@ async fn tell(window: u64, steps: Vec<Step>) {
     let stage = Stage::new().await.with_window(Duration::from_secs(window));
     let first = stage.first().await;
     let mut family = Family { tokens: vec![first], window, since_rotation: 0, ended_by: None };
-    let expires = Duration::from_millis(stage.expires);
+    let expires = stage.expiry();
     for step in &steps {
         let (at, repeat) = match step {
             Step::Present(index) => (index.index(family.tokens.len()), false),
@@ -85,7 +86,7 @@ async fn tell(window: u64, steps: Vec<Step>) {
         let next = again.clone().unwrap_or_else(|| token.next().unwrap());
         let expected = match again {
             Some(_) if at + 2 == family.tokens.len() && family.ended_by.is_none() => {
-                Rotate::Rotated { expires: std::time::UNIX_EPOCH + expires }
+                Rotate::Rotated { expires }
             }
             _ => family.rotate(at, &next, expires),
         };

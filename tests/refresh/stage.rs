@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use auth_adapter_redis::key::{SessionId, UserId};
+use auth_adapter_redis::key::{SessionId, Timestamp, UserId};
 use auth_adapter_redis::refresh::{Issue, Rotate};
 use auth_adapter_redis::testing::Reply;
 use auth_adapter_redis::{Redis, RefreshToken, RefreshTokens};
@@ -51,6 +51,11 @@ impl Stage {
         };
         assert_eq!(stage.create("phone").await, "created");
         stage
+    }
+
+    /// The absolute expiry, as a rotation tells it.
+    pub fn expiry(&self) -> Timestamp {
+        Timestamp::from_millis(self.expires as i64).unwrap()
     }
 
     pub fn with_window(mut self, window: Duration) -> Self {
