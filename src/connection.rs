@@ -90,6 +90,8 @@ struct Progress {
     sent: Sent,
     /// The node of a cluster that it is with.
     node: Option<Arc<Node>>,
+    /// Whether it ends with the first `TRYAGAIN`.
+    at_once: bool,
 }
 
 impl Redis {
@@ -226,8 +228,28 @@ impl Redis {
         deadline: Deadline,
         sent: &mut Sent,
     ) -> Result<Value> {
+        self.send_within(cmd, deadline, sent, false).await
+    }
+
+    /// The same, but `TRYAGAIN` is not awaited to pass.
+    pub(crate) async fn command_at_once(
+        &self,
+        cmd: &Cmd,
+        deadline: Deadline,
+        sent: &mut Sent,
+    ) -> Result<Value> {
+        self.send_within(cmd, deadline, sent, true).await
+    }
+
+    async fn send_within(
+        &self,
+        cmd: &Cmd,
+        deadline: Deadline,
+        sent: &mut Sent,
+        at_once: bool,
+    ) -> Result<Value> {
         let before = sent.before;
-        let mut progress = Progress { sent: Sent { last: false, before }, node: None };
+        let mut progress = Progress { sent: Sent { last: false, before }, node: None, at_once };
         let attempt = self.attempt(cmd, deadline, &mut progress);
         let outcome = tokio::time::timeout_at(deadline.at, attempt).await;
         let outcome = outcome.unwrap_or_else(|_| {

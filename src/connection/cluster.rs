@@ -88,7 +88,7 @@ impl Cluster {
                     self.discovery.node(&to)
                 }),
                 // From its owner on: by then the keys may be together, there or elsewhere.
-                ServerErrorKind::TryAgain => {
+                ServerErrorKind::TryAgain if !progress.at_once => {
                     asking = false;
                     Some(self.serving(slot).await?)
                 }

@@ -153,12 +153,19 @@ impl<'a> Call<'a> {
                 reply => reply,
             };
         };
-        let reply = self.redis.command_within(&self.eval(), deadline, sent).await;
-        // An error of the script itself came from a script that is there now.
+        let eval = self.eval();
+        let reply = self.redis.command_at_once(&eval, deadline, sent).await;
+        // An error of the script itself came from a script that is there now. Where the keys of this
+        // call are apart on a cluster it is not, and the others find that out for themselves.
         if matches!(reply, Ok(_) | Err(Error::Server(_))) {
             lead.done();
         }
-        reply
+        match reply {
+            Err(Error::Server(error)) if error.kind == ServerErrorKind::TryAgain => {
+                self.redis.command_within(&eval, deadline, sent).await
+            }
+            reply => reply,
+        }
     }
 
     /// The same call by its source.

@@ -143,3 +143,28 @@ async fn a_node_that_has_given_its_last_slot_back_is_let_go() {
     tokio::time::timeout(HANG, answer).await.expect("the two that are left answer");
     assert!(redis.is_connected());
 }
+
+/// The first that misses a script brings it for all, unless its own slot does not let it.
+#[tokio::test]
+async fn one_that_waits_for_its_slot_does_not_keep_a_script_from_the_others() {
+    let builder = Cluster::builder().primaries(2).replicas_each(0).behind_proxies();
+    let cluster = builder.start().unwrap();
+    let redis = patient(&cluster).await.with_call_deadline(Duration::from_secs(4)).unwrap();
+    let cache = Cache::new(redis);
+    let from = cluster.primary_of_key("t").unwrap();
+    let key = key_on(&cluster, from);
+    for key in [PAIR[0], PAIR[1], &key] {
+        cache.set(key, "v", LONG).await.unwrap();
+    }
+    cluster.proxies().iter().for_each(|proxy| proxy.delay(Duration::from_millis(200)));
+    let others = cache.clone();
+    let waiting = tokio::spawn(async move { cache.delete_many(&PAIR).await });
+    // It hears of that only later, and finds its keys apart then.
+    until(|| from.info_field("errorstats", "errorstat_NOSCRIPT").is_some()).await;
+    let half = cluster.begin_move(slot(b"t"), other(&cluster, from)).unwrap();
+    half.move_keys(1).unwrap();
+    assert_eq!(others.delete_many(&[key]).await.unwrap(), 1);
+    assert!(!waiting.is_finished());
+    assert!(waiting.await.unwrap().is_err(), "its keys are apart to the end");
+    half.finish().unwrap();
+}
