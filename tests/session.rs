@@ -44,7 +44,7 @@ use auth_adapter_redis::session::{
     Authority, Check, Confirm, Create, Fill, List, RevokeError, Row, Session, Touch, Version,
 };
 use auth_adapter_redis::{Error, Redis, ServerErrorKind, Sessions};
-use store::{HOUR, Store, id, ids, row, row_of, user};
+use store::{HOUR, Store, id, ids, is_tombstone, row, row_of, user};
 use support::target::own;
 use support::{assert_server, full_server, raw, redis_on};
 

@@ -25,4 +25,4 @@ if not known or known.lineage == '' or unpack_lineage(known.lineage).family ~= f
   return 'unknown'
 end
 local set = { 'v', version_of(nonce) }
-return write_state(state, user, set, bury(known, '', set)) or 'ended'
+return write_state(state, user, set, bury(user, session, '', set)) or 'ended'

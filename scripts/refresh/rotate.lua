@@ -52,7 +52,7 @@ end
 if is == 'spent' then
   local class = generation == lineage.generation - 1 and 'previous' or 'older'
   local user, set = read_state(state), { 'v', version_of(nonce) }
-  local till = bury(user.sessions[session], class .. '\n' .. token, set)
+  local till = bury(user, session, class .. '\n' .. token, set)
   return write_state(state, user, set, till) or { class }
 end
 write_lineage(state, session, known, {

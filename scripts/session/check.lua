@@ -16,17 +16,19 @@ local state = KEYS[1]
 local session = ARGV[1]
 local nonce = ARGV[2]
 local database = tonumber(ARGV[3])
-local live, dead = 's:' .. session, 't:' .. session
-local found = redis.call('HMGET', state, 'v', live, dead)
+local field = 's:' .. session
+local found = redis.call('HMGET', state, 'v', field)
 local time = redis.call('TIME')
 local instant = time[1] * 1000 + math.floor(time[2] / 1000)
-if found[3] and struct.unpack('>I6', found[3]) > instant then
-  return { 'revoked' }
-end
 if found[2] then
-  local expires, confirmed = struct.unpack('>I6I6', found[2], 13)
-  if expires > instant and (database == 0 or confirmed > instant) then
-    return { 'active', found[2] }
+  local expires, length = struct.unpack('>I6I2', found[2])
+  if expires > instant then
+    if length == 65535 then
+      return { 'revoked' }
+    end
+    if database == 0 or struct.unpack('>I6', found[2], 21) > instant then
+      return { 'active', found[2] }
+    end
   end
 end
 -- A hit, which is most of all calls, does without what follows.

@@ -60,7 +60,7 @@ end)
 local set = { 'v', user.version or version_of(nonce) }
 for at = 1, max > 0 and #others + 1 - max or 0 do
   displaced[#displaced + 1] = others[at].id
-  bury(others[at], session, set)
+  bury(user, others[at].id, session, set)
   set[2] = version_of(nonce)
 end
 set[#set + 1] = 's:' .. session

@@ -16,17 +16,16 @@ local nonce = ARGV[1]
 local longest = tonumber(ARGV[2])
 -- @include shared/user_state
 local user = read_state(state)
-local ended, set, till = { 'ended' }, { 'v', version_of(nonce) }, now
+local ended, set, till = { 'ended' }, { 'v', version_of(nonce), ends = true }, now
 for at = 3, #ARGV do
   local id = ARGV[at]
-  local known = user.sessions[id]
-  if known and not known.ended then
+  if user.sessions[id] then
     ended[#ended + 1] = id
-    bury(known, '', set)
-  elseif not known and not user.tombstones[id] then
+    bury(user, id, '', set)
+  elseif not user.tombstones[id] then
     till = now + longest
-    set[#set + 1] = 't:' .. id
+    set[#set + 1] = 's:' .. id
     set[#set + 1] = pack_tombstone(till, '')
   end
 end
-return write_state(state, user, set, till, true) or ended
+return write_state(state, user, set, till) or ended

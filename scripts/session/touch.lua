@@ -15,13 +15,8 @@ local session = ARGV[1]
 local debounce = tonumber(ARGV[2])
 local database = tonumber(ARGV[3])
 -- @include shared/user_state
-local live, dead = 's:' .. session, 't:' .. session
-local found = redis.call('HMGET', state, live, dead)
-if not found[1] or (found[2] and struct.unpack('>I6', found[2]) > now) then
-  return 0
-end
-local known = unpack_session(found[1])
-if known.expires <= now or (database == 1 and known.confirmed <= now) then
+local known = find(state, session)
+if not known or (database == 1 and known.confirmed <= now) then
   return 0
 end
 if now < known.seen + debounce then
@@ -32,4 +27,4 @@ known = user.sessions[session]
 known.seen = now
 -- It does not grow, so a full server need not refuse it: see write_state.
 redis.call('HDEL', state, '')
-return write_state(state, user, { live, pack_session(known) }, known.expires) or 2
+return write_state(state, user, { 's:' .. session, pack_session(known) }, known.expires) or 2

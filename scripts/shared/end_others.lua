@@ -8,18 +8,14 @@ local function end_others(key, stays, nonce)
     return ended
   end
   local till = now + 86400000
-  local set = { 'v', version_of(nonce), 't:' .. nonce, pack_tombstone(till, nonce) }
-  local at, sub, remove, spared = 1, string.sub, user.expired, 's:' .. stays
-  for field, packed in pairs(user.packed) do
-    if field ~= spared then
-      local id = sub(field, 3)
-      at = at + 1
-      ended[at] = id
-      set[at * 2 + 1] = 't:' .. id
-      set[at * 2 + 2] = sub(packed, 13, 18) .. nonce
-      remove[#remove + 1] = field
-      user.trimmed[id] = nil
+  local set = { 'v', version_of(nonce), 's:' .. nonce, pack_tombstone(till, nonce) }
+  set.ends = true
+  for field in pairs(user.packed) do
+    local id = string.sub(field, 3)
+    if id ~= stays then
+      ended[#ended + 1] = id
+      bury(user, id, nonce, set)
     end
   end
-  return write_state(key, user, set, till, true) or ended
+  return write_state(key, user, set, till) or ended
 end

@@ -19,25 +19,12 @@ local function unpack_lineage(packed)
   }
 end
 
--- The session where it lives; where it was revoked, what its tombstone says of who did it.
-local function find(state, session)
-  local live, dead = 's:' .. session, 't:' .. session
-  local found = redis.call('HMGET', state, live, dead)
-  if found[2] and struct.unpack('>I6', found[2]) > now then
-    return nil, string.sub(found[2], 7)
-  end
-  local known = found[1] and unpack_session(found[1])
-  if known and known.expires > now then
-    return known
-  end
-end
-
 -- Writes the lineage of a session that lives, and nothing else: the hash outlives it already, and what
 -- has expired is left to scripts that read all of it.
 local function write_lineage(state, session, known, lineage)
-  local live = 's:' .. session
+  local field = 's:' .. session
   known.lineage = pack_lineage(lineage)
-  redis.call('HSET', state, live, pack_session(known))
+  redis.call('HSET', state, field, pack_session(known))
 end
 
 -- What a token is to a lineage: current, replay inside the window after its rotation, superseded by

@@ -1,29 +1,32 @@
 -- What one hash holds of a user:
 --   v     version: a nonce of whoever changed it, a colon, the server's microseconds
 --   c     until when the list of sessions is complete, in milliseconds
---   s:ID  a session, packed: created, seen, expires, confirmed until, length of the lineage, all of
---         them numbers; the lineage, see shared/lineage; the record
---   t:ID  a tombstone, packed: until when; who ended the session, where a repeat has to know: the
---         session that displaced it; the nonce of the call, which has a tombstone of its own then; or
---         the class of a reuse, a line break, which no id has, and the token that was reused
+--   s:ID  a session, packed: expires, length of the lineage, created, seen, confirmed until, all of them
+--         numbers; the lineage, see shared/lineage; the record. Once it is revoked a tombstone in its
+--         place, packed: until when, a length that no lineage has; who ended the session, where a
+--         repeat has to know: the session that displaced it; the nonce of the call, which has a
+--         tombstone of its own then; or the class of a reuse, a line break, which no id has, and the
+--         token that was reused
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- Of a lineage: its numbers and three hashes. A payload to replay may follow.
 local LINEAGE = 112
--- How the names of fields begin.
-local SESSION, TOMBSTONE = string.byte('st', 1, 2)
+-- What a tombstone has in place of such a length.
+local DEAD = 65535
+-- How the name of a session's field begins. Other fields are left alone: a later release may have them.
+local SESSION = string.byte('s')
 
 local function version_of(nonce)
   return nonce .. ':' .. string.format('%.0f', clock[1] * 1000000 + clock[2])
 end
 
 local function pack_session(s)
-  local head = struct.pack('>I6I6I6I6I2', s.created, s.seen, s.expires, s.confirmed, #s.lineage)
+  local head = struct.pack('>I6I2I6I6I6', s.expires, #s.lineage, s.created, s.seen, s.confirmed)
   return head .. s.lineage .. s.record
 end
 
 local function unpack_session(packed)
-  local created, seen, expires, confirmed, length, at = struct.unpack('>I6I6I6I6I2', packed)
+  local expires, length, created, seen, confirmed, at = struct.unpack('>I6I2I6I6I6', packed)
   return {
     created = created,
     seen = seen,
@@ -35,11 +38,28 @@ local function unpack_session(packed)
 end
 
 local function pack_tombstone(till, displacer)
-  return struct.pack('>I6', till) .. displacer
+  return struct.pack('>I6I2', till, DEAD) .. displacer
 end
 
--- Reads all of it, without what has expired: fields, and payloads past their window, which whoever
--- writes anyway removes. `packed` has sessions as they are stored, by field, and `tombstones` by id;
+local function displacer_of(tombstone)
+  return string.sub(tombstone, 9)
+end
+
+-- One session where it lives; where it was revoked, who ended it.
+local function find(key, id)
+  local field = 's:' .. id
+  local found = redis.call('HMGET', key, field)[1]
+  if found then
+    local till, length = struct.unpack('>I6I2', found)
+    if till > now and length == DEAD then
+      return nil, displacer_of(found)
+    end
+    return till > now and unpack_session(found)
+  end
+end
+
+-- Reads all of it, without what has expired: fields, and payloads past their window. Who writes what was
+-- read removes them. `packed` has sessions as they are stored, by field, and `tombstones` by id;
 -- `sessions` has those that are asked for by id, unpacked then.
 local function read_state(key)
   local packed, tombstones, expired, trimmed = {}, {}, {}, {}
@@ -48,36 +68,29 @@ local function read_state(key)
   local fields, complete, last = redis.call('HGETALL', key), 0, 0
   for at = 1, #fields, 2 do
     local field, value = fields[at], fields[at + 1]
-    local kind, till = byte(field), 0
+    local kind = byte(field)
     if kind == SESSION then
-      local expires, _, length = unpack('>I6I6I2', value, 13)
-      if expires > now then
-        till = expires
+      local till, length = unpack('>I6I2', value)
+      if till <= now then
+        expired[#expired + 1] = field
+      elseif length == DEAD then
+        tombstones[sub(field, 3)] = value
+      else
         packed[field] = value
         if length > LINEAGE and unpack('>I6', value, 37) <= now then
           trimmed[sub(field, 3)] = true
         end
-      else
-        expired[#expired + 1] = field
       end
-    elseif kind == TOMBSTONE then
-      till = unpack('>I6', value)
-      if till > now then
-        tombstones[sub(field, 3)] = value
-      else
-        expired[#expired + 1] = field
+      if till > last then
+        last = till
       end
     elseif field == 'v' then
       state.version = value
     elseif field == 'c' then
       complete = tonumber(value)
-      till = complete
-    end
-    if till > last then
-      last = till
     end
   end
-  state.complete, state.till = complete, last
+  state.complete, state.till = complete, math.max(last, complete)
   state.sessions = setmetatable({}, {
     __index = function(sessions, id)
       local found = packed['s:' .. id]
@@ -106,56 +119,53 @@ local function attempt(key, state, set, ...)
   end
 end
 
--- Writes the fields in `set`, the first of which has not expired, removes what has and the sessions
--- marked as ended, and keeps the hash until the last of it all expires, for `till` and for a minute at
--- least. What may be refused comes before what ends anything: a user may lack a right, and a full server
--- refuses a script's first write unless that removes, so what ends something begins with that.
-local function write_state(key, state, set, till, also)
-  local ends, remove = also, state.expired
+-- Writes the fields in `set`, the first of which has not expired, removes what has, deletes the keys that
+-- come after, and keeps the hash until the last of it all expires, for `till` and for a minute at least.
+-- What may be refused comes before what ends anything: a user may lack a right, and a full server refuses
+-- a script's first write unless that removes, so what ends something begins with that.
+local function write_state(key, state, set, till)
+  local expired = state.expired
   till = math.max(till, state.till, now + 60000)
   for id in pairs(state.trimmed) do
-    if not state.sessions[id].ended then
-      set[#set + 1] = 's:' .. id
-      set[#set + 1] = pack_session(state.sessions[id])
-    end
+    set[#set + 1] = 's:' .. id
+    set[#set + 1] = pack_session(state.sessions[id])
   end
-  for id, session in pairs(state.sessions) do
-    if session.ended then
-      ends = true
-      remove[#remove + 1] = 's:' .. id
-    end
-  end
-  if ends then
+  if set.ends then
     redis.call('HDEL', key, '')
   end
   redis.call('HSET', key, set[1], set[2])
   local refused = attempt(key, state, set, 'PEXPIREAT', key, string.format('%.0f', till))
-  for at = 2, also and #KEYS or 0, 7000 do
+  for at = 2, #KEYS, 7000 do
     refused = refused or attempt(key, state, set, 'DEL', unpack(KEYS, at, math.min(at + 6999, #KEYS)))
   end
   if refused then
     return refused
   end
-  for at = 1, #remove, 7000 do
-    redis.call('HDEL', key, unpack(remove, at, math.min(at + 6999, #remove)))
+  for at = 1, #expired, 7000 do
+    redis.call('HDEL', key, unpack(expired, at, math.min(at + 6999, #expired)))
   end
   for at = 3, #set, 7000 do
     redis.call('HSET', key, unpack(set, at, math.min(at + 6999, #set)))
   end
 end
 
--- Ends a session that is known: it goes, and a tombstone is added to `set`. Until when that stays.
-local function bury(session, displacer, set)
-  session.ended = true
-  set[#set + 1] = 't:' .. session.id
-  set[#set + 1] = pack_tombstone(session.expires, displacer)
-  return session.expires
+-- Ends a session that is known: its tombstone is added to `set`. Until when that stays.
+local function bury(state, id, displacer, set)
+  local field = 's:' .. id
+  local till = struct.unpack('>I6', state.packed[field])
+  local tombstone = pack_tombstone(till, displacer)
+  set.ends = true
+  set[#set + 1] = field
+  set[#set + 1] = tombstone
+  state.tombstones[id] = tombstone
+  state.packed[field], state.sessions[id], state.trimmed[id] = nil, nil, nil
+  return till
 end
 
 -- Adds the ids of those that a session displaced, or a call ended, for a repeat that tells the same.
 local function add_buried(state, by, ids)
   for id, tombstone in pairs(state.tombstones) do
-    if string.sub(tombstone, 7) == by and id ~= by then
+    if displacer_of(tombstone) == by and id ~= by then
       ids[#ids + 1] = id
     end
   end

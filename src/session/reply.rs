@@ -91,14 +91,14 @@ fn unpack(id: SessionId, packed: &[u8]) -> Result<Session> {
         let millis = bytes.iter().fold(0, |number, &byte| number << 8 | i64::from(byte));
         Timestamp::from_millis(millis)
     };
-    let lineage = usize::from(u16::from_be_bytes([head[24], head[25]]));
+    let lineage = usize::from(u16::from_be_bytes([head[6], head[7]]));
     let record = rest.get(lineage..).ok_or_else(|| odd("a packed session"))?;
-    let confirmed = number(18)?;
+    let confirmed = number(20)?;
     Ok(Session {
         id,
-        created: number(0)?,
-        last_seen: number(6)?,
-        expires: number(12)?,
+        created: number(8)?,
+        last_seen: number(14)?,
+        expires: number(0)?,
         confirmed_until: (confirmed.as_millis() > 0).then_some(confirmed),
         record: Record::from(record),
     })
@@ -112,11 +112,11 @@ mod tests {
     #[test]
     fn the_packed_format_byte_by_byte() {
         let mut packed = Vec::new();
+        packed.extend([0x01, 0x9b, 0x4e, 0x73, 0xd4, 0x00]); // expires
+        packed.extend([0x00, 0x03]); // length of the lineage
         packed.extend([0x01, 0x9a, 0xb3, 0xf4, 0xc0, 0x00]); // created
         packed.extend([0x01, 0x9a, 0xb3, 0xf4, 0xc0, 0x01]); // seen
-        packed.extend([0x01, 0x9b, 0x4e, 0x73, 0xd4, 0x00]); // expires
         packed.extend([0x01, 0x9a, 0xb3, 0xf9, 0x53, 0xe0]); // confirmed until
-        packed.extend([0x00, 0x03]); // length of the lineage
         packed.extend([0xaa, 0xbb, 0xcc]); // the lineage
         packed.extend(b"record");
         let session = unpack(SessionId::new("s").unwrap(), &packed).unwrap();
@@ -129,7 +129,7 @@ mod tests {
         for cut in 0..HEAD + 3 {
             assert!(unpack(session.id.clone(), &packed[..cut]).is_err(), "{cut}");
         }
-        packed[18..24].fill(0);
+        packed[20..26].fill(0);
         let session = unpack(session.id, &packed[..HEAD + 3]).unwrap();
         assert_eq!((session.confirmed_until, session.record), (None, Record::default()));
     }

@@ -15,8 +15,8 @@ async fn a_lineage_is_packed_as_it_always_was() {
     };
     let head = stage.packed();
     assert_eq!(head.len(), HEAD + "a record".len());
-    assert_eq!(number(&head[12..18]), stage.expires);
-    assert_eq!(&head[HEAD - 2..], b"\0\0a record");
+    assert_eq!(number(&head[..6]), stage.expires);
+    assert_eq!((&head[6..8], &head[HEAD..]), (&b"\0\0"[..], &b"a record"[..]));
 
     let before = now();
     let call = begin("refresh/issue").arg("generation", 0x01020304).arg("token", &first[..]);
@@ -25,8 +25,9 @@ async fn a_lineage_is_packed_as_it_always_was() {
     let rotated = &issued[HEAD + 4..HEAD + 10];
     assert!((before..=now()).contains(&number(rotated)));
     let expected = [
-        &head[..HEAD - 2],
+        &head[..6],
         &[0, 112],
+        &head[8..HEAD],
         &[1, 2, 3, 4],
         rotated,
         rotated,
@@ -49,8 +50,9 @@ async fn a_lineage_is_packed_as_it_always_was() {
     let rotated = number(&packed[HEAD + 4..HEAD + 10]);
     assert!((before..=now()).contains(&rotated));
     let expected = [
-        &head[..HEAD - 2],
+        &head[..6],
         &[0, 121],
+        &head[8..HEAD],
         &[1, 2, 3, 5],
         &rotated.to_be_bytes()[2..],
         &(rotated + 30_000).to_be_bytes()[2..],
@@ -65,8 +67,9 @@ async fn a_lineage_is_packed_as_it_always_was() {
     let packed = rotate(0x01020305, second, third, 0).await;
     let rotated = &packed[HEAD + 4..HEAD + 10];
     let expected = [
-        &head[..HEAD - 2],
+        &head[..6],
         &[0, 112],
+        &head[8..HEAD],
         &[1, 2, 3, 6],
         rotated,
         rotated,

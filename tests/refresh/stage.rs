@@ -16,6 +16,8 @@ use crate::support::{create_session, first_of, redis, redis_on, script};
 
 /// The numbers of a packed session, before its lineage.
 pub const HEAD: usize = 26;
+/// What a tombstone has where a session has the length of its lineage.
+pub const DEAD: [u8; 2] = [255; 2];
 /// A lineage without a payload.
 pub const LINEAGE: usize = 112;
 
@@ -181,7 +183,7 @@ impl Stage {
 
     /// How long the lineage is, with its payload.
     pub fn lineage(&self) -> usize {
-        number(&self.packed()[HEAD - 2..HEAD]) as usize
+        number(&self.packed()[6..8]) as usize
     }
 
     /// Everything is as it was, and the key still ends.

@@ -160,7 +160,8 @@ async fn a_touch_that_races_a_revoke_brings_nothing_back() {
         late += touched.iter().filter(|&&touch| touch == Touch::NotActive).count();
         assert_eq!(touching.check(&user, &row.id).await.unwrap(), Check::Revoked);
         let state = stores[0].redis.keys().user_state(&user);
-        assert_eq!(raw(&stores[0].redis, "HEXISTS", &state, &["s:a"]).int(), Some(0));
+        let left = raw(&stores[0].redis, "HGET", &state, &["s:a"]);
+        assert!(is_tombstone(left.bytes().unwrap()), "{left:?}");
     }
     assert!(noted > 0 && late > 0, "both came first at times: {noted}, {late}");
 }

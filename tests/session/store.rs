@@ -174,3 +174,8 @@ impl Store {
         (string, list)
     }
 }
+
+/// It has no length of a lineage.
+pub fn is_tombstone(packed: &[u8]) -> bool {
+    packed[6..8] == [255; 2]
+}
