@@ -7,6 +7,7 @@ mod allocs;
 mod call;
 mod delete_many;
 mod measure;
+mod memory;
 mod report;
 mod rotate;
 mod sessions;
@@ -30,6 +31,8 @@ const RATIOS: &[fn(&Bench) -> Ratio] = &[
     sessions::revoke50_vs_keys,
     sessions::revoke50_vs_commands,
     sessions::check_vs_get_64,
+    memory::memory_mb,
+    memory::memory_keys_mb,
 ];
 
 fn main() {
