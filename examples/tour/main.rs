@@ -7,8 +7,12 @@
 mod caching;
 mod claims;
 mod cleanup;
+mod database;
+mod limit;
 mod outage;
+mod sessions;
 mod stage;
+mod tokens;
 
 use std::error::Error;
 use std::io::{IsTerminal, stdout};
@@ -17,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claims::Claims;
+use database::Database;
 use stage::Stage;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -63,13 +68,27 @@ async fn tell(stage: Arc<Stage>) -> Result<Claims> {
     chapter("4. The holder of the lock dies").await;
     cleanup::holder_dies(&stage, &mut instances, &mut claims).await?;
 
+    let database = Database::default();
+    chapter("5. A login on five devices").await;
+    sessions::five_devices(&instances, &database, &mut claims).await?;
+    chapter("6. Log out everywhere").await;
+    sessions::log_out_everywhere(&instances, &database, &mut claims).await?;
+    chapter("7. Two tabs refresh at once").await;
+    tokens::second_tab(&instances, &database, &mut claims).await?;
+    chapter("8. A token is stolen").await;
+    tokens::thief(&instances, &database, &mut claims).await?;
+    chapter("9. A rate limit that all instances share").await;
+    limit::guess_passwords(&instances, &mut claims).await?;
+
     let Some(server) = stage.server() else {
-        println!("\nThe outage (chapters 5 and 6) is left out: this server is not the tour's own.");
+        println!(
+            "\nThe outage (chapters 10 and 11) is left out: this server is not the tour's own."
+        );
         return Ok(claims);
     };
-    chapter("5. Redis hangs, then dies").await;
+    chapter("10. Redis hangs, then dies").await;
     outage::redis_dies(server, &instances, &mut claims).await?;
-    chapter("6. Redis comes back").await;
+    chapter("11. Redis comes back").await;
     outage::redis_comes_back(server, &instances, &mut claims).await?;
     Ok(claims)
 }

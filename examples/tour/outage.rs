@@ -1,4 +1,4 @@
-//! Chapters 5 and 6: every call is answered while Redis is away, and all is shared once it is back.
+//! Chapters 10 and 11: every call is answered while Redis is away, and all is shared once it is back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

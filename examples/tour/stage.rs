@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auth_adapter_redis::key::{SessionId, UserId};
 use auth_adapter_redis::testing::{Server, random_prefix};
-use auth_adapter_redis::{Cache, Redis, RedisCacheAdapter};
+use auth_adapter_redis::{Cache, RateLimiter, Redis, RedisCacheAdapter, RefreshTokens, Sessions};
 use tokio::time::timeout;
 
 use crate::Result;
@@ -14,6 +14,10 @@ use crate::claims::Claims;
 
 pub const NAMES: [&str; 3] = ["api-1", "api-2", "api-3"];
 pub const USERS: [&str; 2] = ["42", "43"];
+/// Who logs in and out in the chapters on sessions and tokens.
+pub const MOBILE_USER: &str = "44";
+/// The bucket of attempts to log in as that user.
+pub const ATTEMPTS: &str = "login:44";
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// One process of the auth server, with all that it has of Redis: its own connection.
@@ -22,6 +26,20 @@ pub struct Instance {
     pub name: &'static str,
     pub redis: Redis,
     pub cache: Arc<RedisCacheAdapter>,
+}
+
+impl Instance {
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(self.redis.clone())
+    }
+
+    pub fn tokens(&self) -> RefreshTokens {
+        RefreshTokens::new(self.redis.clone())
+    }
+
+    pub fn limiter(&self) -> RateLimiter {
+        RateLimiter::new(self.redis.clone())
+    }
 }
 
 pub struct Stage {
@@ -107,7 +125,9 @@ impl Stage {
 
     async fn delete_all(&self) -> Result<usize> {
         let redis = Redis::connect(&self.url).await?.with_prefix(&self.prefix)?;
-        let mut keys = vec![redis.keys().cleanup_lock().to_owned()];
+        let mut keys = vec![redis.keys().cleanup_lock().to_owned(), ATTEMPTS.to_owned()];
+        let user = UserId::new(MOBILE_USER)?;
+        keys.extend([redis.keys().user(&user), redis.keys().user_state(&user)]);
         for user in USERS {
             keys.extend(keys_of(&redis, user)?);
         }
