@@ -5,13 +5,12 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use std::{env, error::Error};
 
-use auth_adapter_redis::key::{SessionId, TokenHash, UserId};
-use auth_adapter_redis::redis::Value;
+use auth_adapter_redis::key::{SessionId, Timestamp, TokenHash, UserId};
 use auth_adapter_redis::refresh::{Issue, Lookup, Rotate};
-use auth_adapter_redis::{Redis, RefreshToken, RefreshTokens, Result, script};
+use auth_adapter_redis::{Redis, RefreshToken, RefreshTokens, Result, Sessions, session};
 
 /// What the database says to a presented token.
 pub(crate) enum Consumed {
@@ -132,30 +131,19 @@ impl Database {
     }
 }
 
-/// A session in Redis, as `session/create` makes it where nothing is behind.
-pub(crate) async fn create_session(
-    redis: &Redis,
-    user: &UserId,
-    session: &SessionId,
-) -> Result<()> {
-    let create = script::library().get("session/create").expect("it is one of this crate's");
-    let call = create.call(redis).key("state", &redis.keys().user_state(user));
-    let call = call.arg("session", session.as_str()).arg("nonce", "a nonce");
-    let call = call.arg("created", 1).arg("expires", 4_102_444_800_000_u64).arg("record", "");
-    let _created: Vec<Value> = call.arg("max", 0).arg("database", 0).run().await?;
-    Ok(())
-}
-
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1/".to_owned());
     let redis = Redis::connect(&url).await?.with_prefix("example:")?;
-    let (user, session) = (UserId::new("42")?, SessionId::new(format!("{:?}", Instant::now()))?);
-    create_session(&redis, &user, &session).await?;
+    let (user, id) = (UserId::new("42")?, SessionId::new(format!("{:?}", Instant::now()))?);
+    let (database, sessions) = (Database::default(), Sessions::new(redis.clone()));
+    let tokens = RefreshTokens::new(redis);
 
-    let (database, tokens) = (Database::default(), RefreshTokens::new(redis));
-    let first = RefreshToken::new(&user, &session)?;
+    let first = RefreshToken::new(&user, &id)?;
     database.log_in(&first);
+    let expires = Timestamp::try_from(SystemTime::now() + Duration::from_secs(60))?;
+    let row = session::Row::new(id, Timestamp::now(), expires);
+    let _created = sessions.create(&user, &row).await?;
     let _issued = tokens.issue(&first).await?;
 
     let first = first.expose();
