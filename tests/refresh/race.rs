@@ -1,10 +1,10 @@
 //! Everybody at once.
 
-use auth_adapter_redis::refresh::{Issue, Lookup, Rotate};
+use auth_adapter_redis::refresh::{Issue, Lookup, Revoke, Rotate};
 use auth_adapter_redis::{Redis, RefreshToken, RefreshTokens};
 use tokio::task::JoinSet;
 
-use crate::stage::{Stage, response};
+use crate::stage::{Stage, forge, of_generation, response};
 use crate::support::patient;
 use crate::support::target::{own_behind_proxy, shared};
 
@@ -107,6 +107,73 @@ async fn a_rotation_that_races_a_reuse_leaves_nothing_active() {
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Two tabs are faster than a third, whose token is replayed before the second rotation and superseded
+/// after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_tab_that_races_two_rotations_ends_nothing() {
+    let (mut early, mut late) = (0, 0);
+    for _ in 0..100 {
+        let stage = Stage::new().await;
+        let first = stage.first().await;
+        let second = stage.next(&first).await;
+        let third = second.next().unwrap();
+        let [one, other, _] = three(&stage).await.map(RefreshTokens::new);
+        let present = || async {
+            let next = first.next().unwrap();
+            other.rotate(&first, &next, b"").await.unwrap()
+        };
+        let rotation = one.rotate(&second, &third, b"");
+        let (before, rotated, after) = tokio::join!(present(), rotation, present());
+        let (rotated, outcomes) = (rotated.unwrap(), [before, after]);
+        assert!(matches!(rotated, Rotate::Rotated { .. }), "{rotated:?}");
+        for outcome in outcomes {
+            match outcome {
+                Rotate::Replayed { response: bytes } => {
+                    assert_eq!(bytes, response(&second));
+                    early += 1;
+                }
+                Rotate::Superseded => late += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(stage.check().await, "active");
+        stage.next(&third).await;
+    }
+    assert!(early > 0 && late > 0, "both came first at times: {early}, {late}");
+}
+
+/// Whoever merely saw the ids of a session, at the very moment that its owner refreshes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_tokens_that_race_a_rotation_end_nothing_and_win_nothing() {
+    let stage = Stage::new().await;
+    let handles = three(&stage).await.map(RefreshTokens::new);
+    let made_up = RefreshToken::new(&stage.user, &stage.session).unwrap();
+    let mut token = stage.first().await;
+    for round in 0..50_u32 {
+        let mut forgeries = JoinSet::new();
+        for task in 0..16 {
+            let generation = (round + task).saturating_sub(8);
+            let forged = match task % 2 {
+                0 => of_generation(&made_up, generation),
+                // All but one bit of the family's secret is right.
+                _ => forge(&of_generation(&token, generation), |tail| tail[4] ^= 1),
+            };
+            let tokens = handles[task as usize % 3].clone();
+            forgeries.spawn(async move {
+                let rotated = tokens.rotate(&forged, &forged.next().unwrap(), b"").await.unwrap();
+                let revoked = tokens.revoke(&forged).await.unwrap();
+                (rotated, revoked)
+            });
+        }
+        token = stage.next(&token).await;
+        for outcomes in forgeries.join_all().await {
+            assert_eq!(outcomes, (Rotate::Unknown, Revoke::Unknown), "round {round}");
+        }
+        assert_eq!(stage.tokens.lookup(&token).await.unwrap(), Lookup::Current);
+        assert_eq!(stage.check().await, "active");
     }
 }
 
