@@ -130,7 +130,8 @@ impl RefreshTokens {
 
     /// Puts `next`, which is [`presented.next()`](RefreshToken::next), in the place of `presented`, and
     /// keeps `response` for whoever presents the same token within the window. It is kept sealed:
-    /// without `presented` itself nobody can read it. One round trip.
+    /// without `presented` itself nobody can read it. It goes with the session's next rotation, or
+    /// with the first write of the user's sessions after the window. One round trip.
     ///
     /// A call that was not answered is repeated with the same `next`, which then is rotated once,
     /// whatever the window.

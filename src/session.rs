@@ -180,7 +180,8 @@ impl Sessions {
     /// Brings back what the primary database said after the [`list`](Self::list),
     /// [`create`](Self::create) or [`check`](Self::check) that gave this version: that these are all
     /// active sessions of the user. They read active, and the list complete, for 300 s after that.
-    /// Sessions that Redis has stay, with what it has of them. One round trip.
+    /// Sessions that Redis has stay, with what it has of them. The maximum is left to the next
+    /// [`create`](Self::create). One round trip.
     ///
     /// # Errors
     ///
