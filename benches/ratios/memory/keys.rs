@@ -56,13 +56,13 @@ const PATTERNS: [Pattern; 5] = [
 ];
 
 /// Each pattern alone, so that none pays for a table that others have filled, and all at once.
-pub fn memory_keys_mb(bench: &Bench) -> Ratio {
-    let write = |patterns| grown(bench, async move |redis| fill(&redis, patterns).await);
+pub fn memory_keys_mb(_: &Bench) -> Ratio {
+    let write = |patterns| grown(async move |_, redis| fill(redis, patterns).await);
     for pattern in PATTERNS.chunks(1) {
-        let bytes = bench.runtime.block_on(write(pattern));
+        let bytes = write(pattern);
         tell(pattern[0].name, pattern[0].count, bytes);
     }
-    let bytes = bench.runtime.block_on(write(&PATTERNS));
+    let bytes = write(&PATTERNS);
     tell("all of these at once", PATTERNS.iter().map(|pattern| pattern.count).sum(), bytes);
     Ratio {
         name: "memory_keys_mb",
