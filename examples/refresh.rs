@@ -10,7 +10,9 @@ use std::{env, error::Error};
 
 use auth_adapter_redis::key::{SessionId, Timestamp, TokenHash, UserId};
 use auth_adapter_redis::refresh::{Issue, Lookup, Rotate};
-use auth_adapter_redis::{Redis, RefreshToken, RefreshTokens, Result, Sessions, session};
+use auth_adapter_redis::{Redis, RefreshToken, RefreshTokens, Sessions, session};
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What the database says to a presented token.
 pub(crate) enum Consumed {
@@ -37,6 +39,7 @@ pub(crate) enum Answer {
 
 pub(crate) async fn refresh(
     database: &Database,
+    sessions: &Sessions,
     tokens: &RefreshTokens,
     presented: &str,
 ) -> Result<Answer> {
@@ -55,8 +58,7 @@ pub(crate) async fn refresh(
                 }
             }
             if let Ok(Rotate::Revoked | Rotate::Reused { .. }) = told {
-                database.revoke(&presented);
-                return Ok(Answer::LogIn);
+                return end(database, sessions, &presented).await;
             }
             // Redis knows of it, has no such session, or is away: the database has said yes.
             Ok(Answer::Ok(response))
@@ -66,27 +68,24 @@ pub(crate) async fn refresh(
                 match tokens.rotate(&presented, &next, b"").await? {
                     Rotate::Replayed { response } => Ok(Answer::Ok(response)),
                     Rotate::Superseded => Ok(Answer::Stale),
-                    _ => end(database, tokens, &presented).await,
+                    _ => end(database, sessions, &presented).await,
                 }
             }
             // Whoever consumed it has not told Redis yet, or could not.
             Ok(Lookup::Current | Lookup::Unknown) | Err(_) if ago < RefreshTokens::WINDOW => {
                 Ok(Answer::TryAgain)
             }
-            _ => end(database, tokens, &presented).await,
+            _ => end(database, sessions, &presented).await,
         },
         Consumed::Never => Ok(Answer::LogIn),
     }
 }
 
-/// A consumed token came back: its session ends, in the database first, then in Redis.
-async fn end(
-    database: &Database,
-    tokens: &RefreshTokens,
-    presented: &RefreshToken,
-) -> Result<Answer> {
+/// A consumed token came back: its session ends, in the database first, then in Redis, whatever that
+/// knows of it.
+async fn end(database: &Database, sessions: &Sessions, presented: &RefreshToken) -> Result<Answer> {
     database.revoke(presented);
-    let _ended = tokens.revoke(presented).await?;
+    sessions.revoke(presented.user(), &[presented.session().clone()], &[]).await?;
     Ok(Answer::LogIn)
 }
 
@@ -125,6 +124,13 @@ impl Database {
         }
     }
 
+    /// As if its tokens had been consumed an hour earlier.
+    pub(crate) fn age(&self, token: &RefreshToken) {
+        let mut rows = self.0.lock().unwrap();
+        let row = rows.get_mut(token.session()).expect("it is there");
+        row.consumed.values_mut().for_each(|at| *at -= Duration::from_secs(3600));
+    }
+
     pub(crate) fn is_current(&self, token: &RefreshToken) -> bool {
         let rows = self.0.lock().unwrap();
         rows.get(token.session()).is_some_and(|row| row.active && row.current == token.hash())
@@ -132,7 +138,7 @@ impl Database {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<()> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1/".to_owned());
     let redis = Redis::connect(&url).await?.with_prefix("example:")?;
     let (user, id) = (UserId::new("42")?, SessionId::new(format!("{:?}", Instant::now()))?);
@@ -147,7 +153,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let _issued = tokens.issue(&first).await?;
 
     let first = first.expose();
-    let refresh = async |text: &str| refresh(&database, &tokens, text).await;
+    let refresh = async |text: &str| refresh(&database, &sessions, &tokens, text).await;
     let (one, two) = tokio::join!(refresh(&first), refresh(&first));
     let (one, two) = (one?, two?);
     println!("two tabs at once: {}, {}", name(&one), name(&two));

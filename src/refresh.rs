@@ -167,7 +167,8 @@ impl RefreshTokens {
         rotated(presented, reply)
     }
 
-    /// Revokes the session that `token` belongs to, whichever of its family that is. One round trip.
+    /// Revokes the session that `token` belongs to, whichever of its family that is, if its tokens are
+    /// here. One round trip.
     ///
     /// # Errors
     ///

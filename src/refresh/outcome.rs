@@ -84,7 +84,9 @@ pub enum Revoke {
     Ended,
     /// It was before.
     Revoked,
-    /// No session here has tokens of this family.
+    /// No session here has tokens of this family, and nothing was revoked: a session that Redis has
+    /// without its tokens may read active. [`Sessions::revoke`](crate::Sessions::revoke) ends it
+    /// whatever Redis knows.
     Unknown,
 }
 

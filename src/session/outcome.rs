@@ -118,7 +118,8 @@ pub enum List {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Revoked {
-    /// Those that Redis knew until now. One that is revoked already is not among them.
+    /// Those that Redis knew until now. One that is revoked already is not among them, be it by an
+    /// execution of this same call that was not answered.
     pub ended: Vec<SessionId>,
     /// The keys that were to be deleted and may still be there: all of them or none. On a cluster
     /// whose slot is just moving, sessions are revoked without them rather than not at all. Delete

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_adapter_redis::key::Timestamp;
 use auth_adapter_redis::refresh::{Issue, Lookup};
-use auth_adapter_redis::{RefreshToken, RefreshTokens};
+use auth_adapter_redis::session::{Check, Confirm, Row};
+use auth_adapter_redis::{RefreshToken, RefreshTokens, Sessions};
 use tokio::task::JoinSet;
 
 use crate::LATER;
@@ -23,8 +25,12 @@ async fn logged_in() -> (Stage, Arc<Database>, RefreshToken) {
     (stage, database, first)
 }
 
+fn sessions(stage: &Stage) -> Sessions {
+    Sessions::new(stage.redis.clone())
+}
+
 async fn ask(stage: &Stage, database: &Database, token: &RefreshToken) -> Answer {
-    refresh(database, &stage.tokens, &token.expose()).await.unwrap()
+    refresh(database, &sessions(stage), &stage.tokens, &token.expose()).await.unwrap()
 }
 
 #[track_caller]
@@ -51,10 +57,11 @@ async fn tabs_at_once_are_all_given_the_same_token() {
         let mut tabs = JoinSet::new();
         for _ in 0..8 {
             let (database, tokens) = (Arc::clone(&database), stage.tokens.clone());
+            let sessions = sessions(&stage);
             let text = token.expose();
             tabs.spawn(async move {
                 loop {
-                    match refresh(&database, &tokens, &text).await.unwrap() {
+                    match refresh(&database, &sessions, &tokens, &text).await.unwrap() {
                         Answer::TryAgain => tokio::task::yield_now().await,
                         answer => return given(answer),
                     }
@@ -105,8 +112,29 @@ async fn a_redis_that_has_forgotten_or_is_away_logs_nobody_out() {
     assert_eq!(ask(&stage, &database, &first).await, Answer::TryAgain, "it was a moment ago");
     let away = auth_adapter_redis::Redis::connect("unix:///nowhere/server.sock").await.unwrap();
     let away = RefreshTokens::new(away.with_call_deadline(Duration::from_millis(50)).unwrap());
-    let third = given(refresh(&database, &away, &second.expose()).await.unwrap());
+    let third =
+        given(refresh(&database, &sessions(&stage), &away, &second.expose()).await.unwrap());
     assert!(database.is_current(&third));
+}
+
+/// A session that a request has brought back has no tokens here, and a thief still ends it.
+#[tokio::test]
+async fn a_reuse_of_what_redis_has_forgotten_ends_the_session_there_too() {
+    let (stage, database, first) = logged_in().await;
+    let second = given(ask(&stage, &database, &first).await);
+    stage.raw("DEL", &[]);
+    let sessions = sessions(&stage);
+    let (user, id) = (second.user(), second.session());
+    let Check::Unknown(version) = sessions.check(user, id).await.unwrap() else { panic!("gone") };
+    let row = Row::new(id.clone(), Timestamp::now(), stage.expiry());
+    let confirmed = sessions.confirm(user, &row, &version).await.unwrap();
+    assert_eq!(confirmed, Confirm::Confirmed);
+    database.age(&first);
+    assert_eq!(ask(&stage, &database, &first).await, Answer::LogIn);
+    assert!(!database.is_current(&second));
+    assert_eq!(sessions.check(user, id).await.unwrap(), Check::Revoked);
+    let late = sessions.confirm(user, &row, &version).await.unwrap();
+    assert_eq!(late, Confirm::Revoked);
 }
 
 #[tokio::test]
@@ -117,6 +145,9 @@ async fn what_the_database_revoked_is_refused_though_redis_has_not_heard() {
     assert_eq!(ask(&stage, &database, &first).await, Answer::LogIn);
     assert_eq!(stage.tokens.issue(&first).await.unwrap(), Issue::Issued);
     for text in ["", "a.b.c", &first.next().unwrap().expose()] {
-        assert_eq!(refresh(&database, &stage.tokens, text).await.unwrap(), Answer::LogIn);
+        assert_eq!(
+            refresh(&database, &sessions(&stage), &stage.tokens, text).await.unwrap(),
+            Answer::LogIn
+        );
     }
 }
