@@ -23,6 +23,7 @@ local instant = time[1] * 1000 + math.floor(time[2] / 1000)
 if found[2] then
   local expires, length = struct.unpack('>I6I2', found[2])
   if expires > instant then
+    -- A tombstone, see below.
     if length == 65535 then
       return { 'revoked' }
     end

@@ -34,10 +34,7 @@ end
 if user.version ~= version or asked + lasts <= now then
   return 'stale'
 end
-local known = user.sessions[session]
-if not known then
-  known = { created = created, seen = now, expires = expires, confirmed = 0, lineage = '', record = record }
-end
+local known = user.sessions[session] or new_session(created, expires, record)
 if known.expires <= now then
   return 'expired'
 end

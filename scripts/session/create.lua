@@ -40,10 +40,7 @@ if database == 1 and max > 0 and user.complete <= now then
   local version, refused = mint_version(state, nonce)
   return refused or { 'unfilled', version, now }
 end
-local known = user.sessions[session]
-if not known then
-  known = { created = created, seen = now, expires = expires, confirmed = 0, lineage = '', record = record }
-end
+local known = user.sessions[session] or new_session(created, expires, record)
 if known.expires <= now then
   displaced[1] = 'expired'
   return displaced

@@ -28,11 +28,7 @@ local set, till, filled = { 'v', version }, math.max(user.complete, asked + comp
 set[3], set[4] = 'c', string.format('%.0f', till)
 for at = 5, #ARGV, 4 do
   local id, expires = ARGV[at], tonumber(ARGV[at + 2])
-  local known = user.sessions[id]
-  if not known then
-    known = { created = tonumber(ARGV[at + 1]), seen = now, expires = expires, confirmed = 0 }
-    known.lineage, known.record = '', ARGV[at + 3]
-  end
+  local known = user.sessions[id] or new_session(tonumber(ARGV[at + 1]), expires, ARGV[at + 3])
   if user.tombstones[id] then
     filled[#filled + 1] = id
   elseif known.expires > now then

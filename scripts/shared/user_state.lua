@@ -20,6 +20,11 @@ local function version_of(nonce)
   return nonce .. ':' .. string.format('%.0f', clock[1] * 1000000 + clock[2])
 end
 
+-- One that the database tells of, not confirmed yet.
+local function new_session(created, expires, record)
+  return { created = created, seen = now, expires = expires, confirmed = 0, lineage = '', record = record }
+end
+
 local function pack_session(s)
   local head = struct.pack('>I6I2I6I6I6', s.expires, #s.lineage, s.created, s.seen, s.confirmed)
   return head .. s.lineage .. s.record
