@@ -5,8 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use auth_adapter_redis::Locks;
-use auth_adapter_redis::lock::{Acquire, Extend, LockToken, Release};
+use auth_adapter_redis::lock::{Acquire, Extend, Leases, LockToken, Release};
 use auth_adapter_redis::redis::aio::MultiplexedConnection;
 use auth_adapter_redis::redis::{self, Value, cmd};
 use criterion::Criterion;
@@ -156,8 +155,8 @@ fn inspect(criterion: &mut Criterion, bench: &Bench) {
     group.finish();
 }
 
-fn locks(bench: &Bench) -> Locks {
-    Locks::new(bench.redis()).with_owner(OWNER).unwrap()
+fn locks(bench: &Bench) -> Leases {
+    Leases::new(bench.redis()).with_owner(OWNER).unwrap()
 }
 
 async fn get(connection: &mut MultiplexedConnection, key: &str) -> String {

@@ -4,8 +4,8 @@
 
 use std::{env, error::Error, time::Duration};
 
-use auth_adapter_redis::lock::{Acquire, Extend, Release};
-use auth_adapter_redis::{Locks, Redis};
+use auth_adapter_redis::Redis;
+use auth_adapter_redis::lock::{Acquire, Extend, Leases, Release};
 
 const LEASE: Duration = Duration::from_secs(3);
 
@@ -13,7 +13,7 @@ const LEASE: Duration = Duration::from_secs(3);
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1/".to_owned());
     let redis = Redis::connect(&url).await?.with_prefix("example:")?;
-    let locks = Locks::new(redis);
+    let locks = Leases::new(redis);
 
     let token = match locks.acquire("report", LEASE).await? {
         Acquire::Acquired(token) => token,

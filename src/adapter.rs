@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::cache::Cache;
 use crate::connection::Redis;
 use crate::error::{Error, Result, ServerErrorKind};
-use crate::lock::{Acquire, LockToken, Locks};
+use crate::lock::{Acquire, Leases, LockToken};
 use health::{Call, Counters};
 use held::{Held, Hold};
 use pending::Background;
@@ -82,7 +82,7 @@ pub enum LockFallback {
 #[derive(Debug)]
 pub struct RedisCacheAdapter {
     cache: Cache,
-    locks: Locks,
+    leases: Leases,
     fallback: LockFallback,
     held: Held,
     background: Background,
@@ -94,7 +94,7 @@ impl RedisCacheAdapter {
     pub fn new(redis: Redis) -> Self {
         Self {
             cache: Cache::new(redis.clone()),
-            locks: Locks::new(redis),
+            leases: Leases::new(redis),
             fallback: LockFallback::default(),
             held: Held::default(),
             background: Background::default(),
@@ -164,8 +164,8 @@ impl CacheAdapter for RedisCacheAdapter {
             }
         };
         // Frees what this call may have taken, if it is dropped or its answer is lost.
-        let pending = self.background.pending(&self.locks, key, &token, ttl);
-        let answer = self.locks.retry_acquire(key, token.clone(), ttl).await;
+        let pending = self.background.pending(&self.leases, key, &token, ttl);
+        let answer = self.leases.retry_acquire(key, token.clone(), ttl).await;
         match self.counters.seen(answer) {
             Ok(Acquire::Acquired(token)) => {
                 pending.disarm();
@@ -192,8 +192,8 @@ impl CacheAdapter for RedisCacheAdapter {
         let Some((token, left)) = self.held.pop(key).and_then(Hold::into_remote) else {
             return;
         };
-        let pending = self.background.pending(&self.locks, key, &token, left);
-        match self.counters.seen(self.locks.release(key, &token).await) {
+        let pending = self.background.pending(&self.leases, key, &token, left);
+        match self.counters.seen(self.leases.release(key, &token).await) {
             Ok(_) => pending.disarm(),
             Err(error) => self.counters.failed(Call::ReleaseLock, &error),
         }

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! - [`adapter`]: [`CacheAdapter`], the seven operations that never fail, and [`RedisCacheAdapter`].
-//! - [`cache`] and [`lock`]: [`Cache`] and [`Locks`], the same with every error told. A file
+//! - [`cache`] and [`lock`]: [`Cache`] and [`Leases`](lock::Leases), the same with every error told. A file
 //!   `src/noun.rs` wraps the scripts of `scripts/noun/`.
 //! - [`rate`]: [`RateLimiter`], limits that all instances share.
 //! - [`session`]: [`Sessions`], who is logged in, where what was revoked stays revoked.
@@ -49,7 +49,6 @@ pub use adapter::{CacheAdapter, RedisCacheAdapter};
 pub use cache::Cache;
 pub use connection::{Redis, RedisBuilder};
 pub use error::{Error, Result, ServerError, ServerErrorKind, SlotFailure};
-pub use lock::Locks;
 pub use rate::RateLimiter;
 /// The `redis` crate, for the connections and the values that this crate takes.
 pub use redis;

@@ -25,25 +25,26 @@ static EXTEND: Operation = Operation::new(|| own("lock/extend"));
 static RELEASE: Operation = Operation::new(|| own("lock/release"));
 static INSPECT: Operation = Operation::new(|| own("lock/inspect"));
 
-/// Locks on one server, taken in the name of one owner.
+/// The calls on locks, by token, in the name of one owner. Each is one round trip and keeps nothing in
+/// this process.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = auth_adapter_redis::testing::Server::start()?;
 /// # let url = server.url();
-/// use auth_adapter_redis::{Locks, Redis, lock::{Acquire, Release}};
+/// use auth_adapter_redis::{Redis, lock::{Acquire, Leases, Release}};
 /// use std::time::Duration;
 ///
-/// let locks = Locks::new(Redis::connect(&url).await?).with_owner("api-1")?;
-/// let Acquire::Acquired(token) = locks.acquire("cleanup", Duration::from_secs(30)).await? else {
+/// let leases = Leases::new(Redis::connect(&url).await?).with_owner("api-1")?;
+/// let Acquire::Acquired(token) = leases.acquire("cleanup", Duration::from_secs(30)).await? else {
 ///     return Ok(()); // another instance does it
 /// };
 /// // … the work, in less than 30 seconds …
-/// assert_eq!(locks.release("cleanup", &token).await?, Release::Freed);
+/// assert_eq!(leases.release("cleanup", &token).await?, Release::Freed);
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Locks {
+pub struct Leases {
     redis: Redis,
     owner: Box<str>,
 }
@@ -61,7 +62,7 @@ pub enum Acquire {
         left: Option<Duration>,
     },
     /// The call was sent and not answered: the lock may be this token's. Either
-    /// [retry](Locks::retry_acquire) with the same token or [release](Locks::release) it.
+    /// [retry](Leases::retry_acquire) with the same token or [release](Leases::release) it.
     Unknown {
         /// The token that may hold the lock.
         token: LockToken,
@@ -104,14 +105,14 @@ pub struct LockInfo {
     pub left: Option<Duration>,
 }
 
-impl Locks {
-    /// Locks on this handle, in the name `pid-` and the process id.
+impl Leases {
+    /// On this handle, in the name `pid-` and the process id.
     pub fn new(redis: Redis) -> Self {
         let owner = format!("pid-{}", std::process::id()).into();
         Self { redis, owner }
     }
 
-    /// The same locks in another name, for whoever [inspects](Self::inspect) them. The name makes
+    /// The same in another name, for whoever [inspects](Self::inspect) them. The name makes
     /// nobody a holder: that takes the token. A token is used under the name it was acquired in,
     /// which is part of the lock's value.
     ///

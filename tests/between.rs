@@ -5,11 +5,11 @@
 mod refresh;
 mod support;
 
-use auth_adapter_redis::lock::{Acquire, Release};
+use auth_adapter_redis::Redis;
+use auth_adapter_redis::lock::{Acquire, Leases, Release};
 use auth_adapter_redis::redis::Value;
 use auth_adapter_redis::script::{Call, Repeat, library};
 use auth_adapter_redis::testing::{Data, Server};
-use auth_adapter_redis::{Locks, Redis};
 use support::target::{own, own_with, shared};
 use support::{LONG, comes_alive, holder, raw, raw_on, redis, redis_on, script};
 
@@ -352,11 +352,11 @@ mod race {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn of_64_tasks_over_3_connections_exactly_one_wins_each_time() {
         let first = redis().await;
-        let mut handles = vec![Locks::new(first.clone())];
+        let mut handles = vec![Leases::new(first.clone())];
         for _ in 0..2 {
             let next = support::patient(shared()).prefix(first.prefix()).build().unwrap();
             next.connected().await;
-            handles.push(Locks::new(next));
+            handles.push(Leases::new(next));
         }
         for round in 0..1000 {
             let mut tasks = tokio::task::JoinSet::new();

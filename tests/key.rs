@@ -10,9 +10,9 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use auth_adapter_redis::key::{Keys, Layout, SessionId, TokenHash, UserId, slot};
-use auth_adapter_redis::lock::{Acquire, LockToken};
+use auth_adapter_redis::lock::{Acquire, Leases, LockToken};
 use auth_adapter_redis::testing::Server;
-use auth_adapter_redis::{Cache, Error, Locks, Redis};
+use auth_adapter_redis::{Cache, Error, Redis};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use support::{LONG, redis};
@@ -299,7 +299,7 @@ mod edge {
     use super::*;
 
     async fn outcomes(redis: &Redis, token: &LockToken, key: &str) -> Vec<Result<(), Error>> {
-        let (cache, locks) = (Cache::new(redis.clone()), Locks::new(redis.clone()));
+        let (cache, locks) = (Cache::new(redis.clone()), Leases::new(redis.clone()));
         vec![
             cache.get(key).await.map(drop),
             cache.set(key, "v", LONG).await,
@@ -319,7 +319,7 @@ mod edge {
     }
 
     async fn token() -> LockToken {
-        match Locks::new(redis().await).acquire("lock", LONG).await.unwrap() {
+        match Leases::new(redis().await).acquire("lock", LONG).await.unwrap() {
             Acquire::Acquired(token) => token,
             other => panic!("{other:?}"),
         }
@@ -365,7 +365,7 @@ mod edge {
     #[tokio::test]
     async fn a_ttl_below_a_millisecond_or_past_what_lua_counts_is_refused() {
         let (redis, token) = (away().await, token().await);
-        let (cache, locks) = (Cache::new(redis.clone()), Locks::new(redis));
+        let (cache, locks) = (Cache::new(redis.clone()), Leases::new(redis));
         let (ms, ns) = (Duration::from_millis, Duration::from_nanos);
         for (ttl, good) in [
             (Duration::ZERO, false),

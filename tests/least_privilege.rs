@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use auth_adapter_redis::key::{SessionId, Timestamp, UserId, slot};
-use auth_adapter_redis::lock::Acquire;
+use auth_adapter_redis::lock::{Acquire, Leases};
 use auth_adapter_redis::rate::Quota;
 use auth_adapter_redis::script::library;
 use auth_adapter_redis::session::{Authority, Check, Create, RevokeError, Row};
 use auth_adapter_redis::testing::{Cluster, SentinelGroup, Server, random_prefix};
 use auth_adapter_redis::{
-    Cache, Error, Locks, RateLimiter, Redis, RedisBuilder, RefreshToken, RefreshTokens,
-    ServerErrorKind, Sessions,
+    Cache, Error, RateLimiter, Redis, RedisBuilder, RefreshToken, RefreshTokens, ServerErrorKind,
+    Sessions,
 };
 use support::{
     HANG, LONG, ROOT, assert_server, create_session, events, least_privilege as user, quick,
@@ -71,7 +71,7 @@ async fn all_of(builder: RedisBuilder, replace: impl AsyncFn(&Redis)) -> Result<
 }
 
 async fn every_operation(redis: &Redis) -> Result<(), Error> {
-    let (cache, locks) = (Cache::new(redis.clone()), Locks::new(redis.clone()));
+    let (cache, locks) = (Cache::new(redis.clone()), Leases::new(redis.clone()));
     redis.ping().await?;
     cache.set("{k}a", "v", LONG).await?;
     cache.get("{k}a").await?;

@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use auth_adapter_redis::lock::{Acquire, Extend, LockToken, Release};
-use auth_adapter_redis::{Error, Locks, Redis, ServerErrorKind};
+use auth_adapter_redis::lock::{Acquire, Extend, Leases, LockToken, Release};
+use auth_adapter_redis::{Error, Redis, ServerErrorKind};
 use support::target::own;
 use support::{
     LONG, SHORT, assert_server, full_server, holder, on_lock, raw, raw_on, redis, redis_on,
@@ -13,12 +13,12 @@ use support::{
 
 const LEASE: i64 = 60_000;
 
-async fn locks() -> (Locks, Redis) {
+async fn locks() -> (Leases, Redis) {
     let redis = redis().await;
-    (Locks::new(redis.clone()).with_owner("test").unwrap(), redis)
+    (Leases::new(redis.clone()).with_owner("test").unwrap(), redis)
 }
 
-async fn acquired(locks: &Locks, ttl: Duration) -> LockToken {
+async fn acquired(locks: &Leases, ttl: Duration) -> LockToken {
     match locks.acquire("lock", ttl).await.unwrap() {
         Acquire::Acquired(token) => token,
         other => panic!("expected the lock, got {other:?}"),
@@ -169,7 +169,7 @@ mod acquire {
     #[tokio::test]
     async fn bad_input_is_refused_before_anything_is_sent() {
         let server = own();
-        let locks = Locks::new(redis_on(&server).await);
+        let locks = Leases::new(redis_on(&server).await);
         let refused = |outcome| matches!(outcome, Err(Error::InvalidInput { .. }));
         for key in ["", "a\nb"] {
             assert!(refused(locks.acquire(key, LONG).await.map(drop)));
@@ -246,7 +246,7 @@ mod extend {
     #[tokio::test]
     async fn a_full_server_still_extends() {
         let server = own();
-        let locks = Locks::new(redis_on(&server).await);
+        let locks = Leases::new(redis_on(&server).await);
         let token = acquired(&locks, Duration::from_secs(10)).await;
         support::set(&server, "maxmemory", "1024");
         let outcome = locks.extend("lock", &token, LONG).await.unwrap();
@@ -292,7 +292,7 @@ mod release {
     #[tokio::test]
     async fn a_late_release_leaves_the_next_holders_lock_alone() {
         let (a, redis) = locks().await;
-        let b = Locks::new(redis.clone()).with_owner("b").unwrap();
+        let b = Leases::new(redis.clone()).with_owner("b").unwrap();
         let late = acquired(&a, SHORT).await;
         let token = loop {
             // The lease ends by its TTL, on the server's clock.
@@ -320,7 +320,7 @@ mod release {
     #[tokio::test]
     async fn a_full_server_still_frees() {
         let server = own();
-        let locks = Locks::new(redis_on(&server).await);
+        let locks = Leases::new(redis_on(&server).await);
         let token = acquired(&locks, LONG).await;
         support::set(&server, "maxmemory", "1024");
         assert_eq!(locks.release("lock", &token).await.unwrap(), Release::Freed);

@@ -2,8 +2,7 @@
 
 use std::alloc::System;
 
-use auth_adapter_redis::Locks;
-use auth_adapter_redis::lock::Acquire;
+use auth_adapter_redis::lock::{Acquire, Leases};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 use crate::measure::{Goal, Ratio};
@@ -20,7 +19,7 @@ const CALLS: usize = 10_000;
 pub fn allocs_acquire(bench: &Bench) -> Ratio {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let samples = runtime.block_on(async {
-        let locks = Locks::new(handle(&bench.server).await);
+        let locks = Leases::new(handle(&bench.server).await);
         count(bench, &locks).await;
         let mut samples = Vec::with_capacity(BATCHES);
         for _ in 0..BATCHES {
@@ -32,12 +31,12 @@ pub fn allocs_acquire(bench: &Bench) -> Ratio {
         name: "allocs_acquire",
         goal: Goal::AtMost(5.0),
         samples,
-        what: "allocations and reallocations of the whole process in the median Locks::acquire",
+        what: "allocations and reallocations of the whole process in the median Leases::acquire",
     }
 }
 
 /// Of the median call: about one in 2000 asks once more, for the read buffer of the connection.
-async fn count(bench: &Bench, locks: &Locks) -> f64 {
+async fn count(bench: &Bench, locks: &Leases) -> f64 {
     flush(&mut bench.connection.clone()).await;
     let keys = keys(CALLS);
     let mut counts = Vec::with_capacity(CALLS);

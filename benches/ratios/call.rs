@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_adapter_redis::lock::Acquire;
+use auth_adapter_redis::lock::{Acquire, Leases};
 use auth_adapter_redis::redis::aio::MultiplexedConnection;
 use auth_adapter_redis::redis::{Cmd, Script, Value};
-use auth_adapter_redis::{Locks, script};
+use auth_adapter_redis::script;
 
 use crate::measure::{Goal, Ratio, batch, speedup};
 use crate::support::{Bench, Holder, TTL, TTL_MILLIS, flood, flush, keys, send};
@@ -24,7 +24,7 @@ pub fn vs_raw_64(bench: &Bench) -> Ratio {
         name: "call_vs_raw_64",
         goal: Goal::AtLeast(0.95),
         samples: against(bench, 64, evalsha),
-        what: "calls a second: Locks::acquire over EVALSHA built by hand, 64 in flight",
+        what: "calls a second: Leases::acquire over EVALSHA built by hand, 64 in flight",
     }
 }
 
@@ -33,7 +33,7 @@ pub fn vs_raw_256(bench: &Bench) -> Ratio {
         name: "call_vs_raw_256",
         goal: Goal::AtLeast(0.95),
         samples: against(bench, 256, evalsha),
-        what: "calls a second: Locks::acquire over EVALSHA built by hand, 256 in flight",
+        what: "calls a second: Leases::acquire over EVALSHA built by hand, 256 in flight",
     }
 }
 
@@ -46,7 +46,7 @@ pub fn vs_redis_script_64(bench: &Bench) -> Ratio {
         samples: against(bench, 64, |connection, keys, calls| {
             invoke(Arc::clone(&script), connection, keys, calls)
         }),
-        what: "calls a second: Locks::acquire over redis::Script::invoke_async, 64 in flight",
+        what: "calls a second: Leases::acquire over redis::Script::invoke_async, 64 in flight",
     }
 }
 
@@ -55,7 +55,7 @@ pub fn acquire_vs_set_nx_64(bench: &Bench) -> Ratio {
         name: "acquire_vs_set_nx_64",
         goal: Goal::None,
         samples: against(bench, 64, set_nx),
-        what: "calls a second: Locks::acquire over SET NX PX built by hand, 64 in flight",
+        what: "calls a second: Leases::acquire over SET NX PX built by hand, 64 in flight",
     }
 }
 
@@ -69,7 +69,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let keys = keys(MOST);
-    let locks = Locks::new(bench.redis()).with_owner(OWNER).unwrap();
+    let locks = Leases::new(bench.redis()).with_owner(OWNER).unwrap();
     let fresh = async || flush(&mut bench.connection.clone()).await;
     let ours = async |calls| -> Duration {
         fresh().await;
@@ -89,7 +89,7 @@ where
     })
 }
 
-async fn acquire(locks: Locks, keys: Arc<[String]>, calls: Range<usize>) {
+async fn acquire(locks: Leases, keys: Arc<[String]>, calls: Range<usize>) {
     for key in &keys[calls] {
         let outcome = locks.acquire(key, TTL).await.unwrap();
         assert!(matches!(outcome, Acquire::Acquired(_)), "{outcome:?}");

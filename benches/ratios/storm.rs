@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use auth_adapter_redis::Locks;
-use auth_adapter_redis::lock::Acquire;
+use auth_adapter_redis::lock::{Acquire, Leases};
 use auth_adapter_redis::testing::Server;
 use tokio::task::JoinSet;
 
@@ -19,7 +18,7 @@ pub fn cold_storm_loads(bench: &Bench) -> Ratio {
         name: "cold_storm_loads",
         goal: Goal::AtMost(4.0),
         samples: storms.collect(),
-        what: "sources sent: 1024 Locks::acquire at once on one handle after SCRIPT FLUSH",
+        what: "sources sent: 1024 Leases::acquire at once on one handle after SCRIPT FLUSH",
     }
 }
 
@@ -27,7 +26,7 @@ pub fn cold_storm_loads(bench: &Bench) -> Ratio {
 async fn storm(bench: &Bench) -> f64 {
     let server = &bench.server;
     flush(&mut bench.connection.clone()).await;
-    let locks = Locks::new(handle(server).await);
+    let locks = Leases::new(handle(server).await);
     server.flush_scripts().unwrap();
     server.command(&["CONFIG", "RESETSTAT"]).unwrap();
     let keys = keys(CALLS);

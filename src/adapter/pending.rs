@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::error::{Error, ServerErrorKind};
-use crate::lock::{LockToken, Locks};
+use crate::lock::{Leases, LockToken};
 
 /// The wait between two tries to free a lock.
 const RETRY: Duration = Duration::from_millis(200);
@@ -30,7 +30,7 @@ pub(super) struct Pending(Option<Release>);
 
 struct Release {
     background: Background,
-    locks: Locks,
+    leases: Leases,
     key: Box<str>,
     token: LockToken,
     lease: Duration,
@@ -39,14 +39,14 @@ struct Release {
 impl Background {
     pub(super) fn pending(
         &self,
-        locks: &Locks,
+        leases: &Leases,
         key: &str,
         token: &LockToken,
         lease: Duration,
     ) -> Pending {
         Pending(Some(Release {
             background: self.clone(),
-            locks: locks.clone(),
+            leases: leases.clone(),
             key: key.into(),
             token: token.clone(),
             lease,
@@ -76,7 +76,7 @@ impl Drop for Pending {
 impl Release {
     async fn run(self, _permit: OwnedSemaphorePermit) {
         let began = Instant::now();
-        while let Err(error) = self.locks.release(&self.key, &self.token).await {
+        while let Err(error) = self.leases.release(&self.key, &self.token).await {
             if is_final(&error) || began.elapsed() >= self.lease {
                 tracing::warn!(%error, "a lock could not be freed and ends with its lease");
                 return;

@@ -82,7 +82,7 @@ async fn a_primary_that_stands_still_stops_the_calls_of_its_own_slots_alone() {
 async fn a_replica_that_takes_over_is_found_and_given_the_scripts() {
     let cluster = Cluster::start().unwrap();
     let redis = patient(&cluster).await;
-    let locks = Locks::new(redis.clone());
+    let locks = Leases::new(redis.clone());
     let last = cluster.primary_of_key("lock").unwrap();
     let Acquire::Acquired(token) = locks.acquire("lock", LONG).await.unwrap() else {
         panic!("it is free")

@@ -16,7 +16,7 @@ async fn given() -> (Cluster, Redis) {
 async fn the_locks_work_and_a_flush_does_not_show() {
     let (cluster, redis) = given().await;
     assert!(redis.is_cluster());
-    let locks = Locks::new(redis);
+    let locks = Leases::new(redis);
     let Acquire::Acquired(token) = locks.acquire("lock", LONG).await.unwrap() else {
         panic!("it is free")
     };
@@ -63,6 +63,6 @@ async fn the_keys_of_a_user_go_together_by_default() {
 async fn every_script_is_loaded() {
     let (cluster, redis) = given().await;
     library().load(&redis).await.unwrap();
-    Locks::new(redis).inspect("lock").await.unwrap();
+    Leases::new(redis).inspect("lock").await.unwrap();
     assert_eq!(cluster.command_calls("eval"), 0);
 }

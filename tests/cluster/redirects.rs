@@ -29,7 +29,7 @@ async fn a_slot_that_has_moved_is_followed_and_remembered() {
 async fn while_a_slot_moves_single_keys_are_found_on_either_side() {
     let (cluster, redis) = primaries(2).await;
     let cache = Cache::new(redis.clone());
-    let locks = Locks::new(redis);
+    let locks = Leases::new(redis);
     for key in PAIR {
         cache.set(key, "v", LONG).await.unwrap();
     }

@@ -13,7 +13,7 @@ async fn a_call_whose_reply_is_cut_off_executes_twice_and_holds_once() {
     let cluster = builder.start().unwrap();
     let redis = patient(&cluster).await;
     library().load(&redis).await.unwrap();
-    let (locks, cache) = (Locks::new(redis.clone()), Cache::new(redis));
+    let (locks, cache) = (Leases::new(redis.clone()), Cache::new(redis));
     let proxy = &cluster.proxies()[0];
 
     proxy.drop_reply_to("EVALSHA");
@@ -66,7 +66,7 @@ async fn nor_does_a_refusal_of_its_source_prove_that_it_was_not() {
     library().load(&redis).await.unwrap();
     let (node, proxy) = (&cluster.nodes()[0], &cluster.proxies()[0]);
     proxy.silence_replies();
-    let locks = Locks::new(redis);
+    let locks = Leases::new(redis);
     let acquiring = tokio::spawn(async move { locks.acquire("lock", LONG).await });
     until(|| node.command(&["EXISTS", "lock"]).unwrap().int() == Some(1)).await;
     node.flush_scripts().unwrap();

@@ -62,7 +62,7 @@ async fn a_cold_storm_sends_each_primary_its_source_once_or_little_more() {
     let (cluster, redis) = primaries(3).await;
     let mut storm = tokio::task::JoinSet::new();
     for at in 0..1024 {
-        let locks = Locks::new(redis.clone());
+        let locks = Leases::new(redis.clone());
         storm.spawn(async move { locks.acquire(&format!("lock{at}"), LONG).await });
     }
     for outcome in storm.join_all().await {

@@ -27,7 +27,7 @@ async fn both_protocol_versions_serve_every_reply_shape() {
     for version in [ProtocolVersion::RESP2, ProtocolVersion::RESP3] {
         let redis = patient(&server).resp(version).build().unwrap();
         redis.connected().await;
-        let locks = Locks::new(redis.clone());
+        let locks = Leases::new(redis.clone());
         assert_eq!(locks.inspect("k").await.unwrap(), None);
         let Acquire::Acquired(token) = locks.acquire("k", LONG).await.unwrap() else {
             panic!("free");
@@ -90,7 +90,7 @@ async fn while_it_is_down_calls_fail_at_once_and_say_that_nothing_was_sent() {
     is_down(&redis).await;
     let began = Instant::now();
     for _ in 0..1000 {
-        let outcome = Locks::new(redis.clone()).acquire("k", LONG).await;
+        let outcome = Leases::new(redis.clone()).acquire("k", LONG).await;
         assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
     }
     assert!(began.elapsed() < LONG / 10, "{:?}", began.elapsed());

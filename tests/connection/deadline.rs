@@ -44,7 +44,7 @@ async fn ten_thousand_calls_into_a_black_hole_end_together_and_leave_no_queue() 
 async fn an_unknown_acquire_is_resolved_by_its_token() {
     let server = Server::start().unwrap();
     let proxy = Proxy::to(&server).unwrap();
-    let locks = Locks::new(through(&proxy).await);
+    let locks = Leases::new(through(&proxy).await);
     // The server has the script from now on.
     assert!(matches!(locks.acquire("other", LONG).await, Ok(Acquire::Acquired(_))));
     proxy.silence_replies();

@@ -4,7 +4,7 @@ use super::*;
 use auth_adapter_redis::redis::aio::ConnectionManager;
 
 async fn works(redis: Redis) {
-    let locks = Locks::new(redis);
+    let locks = Leases::new(redis);
     let Acquire::Acquired(token) = locks.acquire("k", LONG).await.unwrap() else {
         panic!("free");
     };

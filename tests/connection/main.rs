@@ -12,10 +12,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use auth_adapter_redis::lock::{Acquire, Release};
+use auth_adapter_redis::lock::{Acquire, Leases, Release};
 use auth_adapter_redis::redis::{Client, ProtocolVersion};
 use auth_adapter_redis::testing::{Data, Proxy, Server};
-use auth_adapter_redis::{Cache, Error, Locks, Redis};
+use auth_adapter_redis::{Cache, Error, Redis};
 use support::{HANG, LONG, SLACK, comes_alive, events, patient, quick, redis_on, set, until};
 
 const DEADLINE: Duration = Duration::from_millis(200);

@@ -68,7 +68,7 @@ async fn a_call_whose_connection_is_cut_is_sent_again() {
     let proxy = Proxy::to(&server).unwrap();
     let redis = quick(proxy.url()).call_deadline(LONG).build().unwrap();
     redis.connected().await;
-    let locks = Locks::new(redis.clone());
+    let locks = Leases::new(redis.clone());
     proxy.drop_reply_to("EVAL");
     let outcome = locks.acquire("k", LONG).await.unwrap();
     let Acquire::Acquired(token) = outcome else { panic!("{outcome:?}") };

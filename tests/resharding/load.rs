@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use auth_adapter_redis::lock::Leases;
 use auth_adapter_redis::testing::Cluster;
-use auth_adapter_redis::{Cache, Error, Locks, Redis};
+use auth_adapter_redis::{Cache, Error, Redis};
 use tokio::task::JoinSet;
 
 use crate::HANG;
@@ -25,7 +26,7 @@ pub struct Load {
     pub cache: Cache,
     /// The same with the deadline that a call has by default.
     pub hurried: Cache,
-    pub locks: Locks,
+    pub locks: Leases,
     pub holders: Holders,
     ends: AtomicBool,
     calls: AtomicU64,
@@ -59,7 +60,7 @@ impl Load {
         Self {
             cache: Cache::new(patient.clone()),
             hurried: Cache::new(redis),
-            locks: Locks::new(patient),
+            locks: Leases::new(patient),
             holders: Holders::default(),
             ends: AtomicBool::new(false),
             calls: AtomicU64::new(0),

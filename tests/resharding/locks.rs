@@ -2,8 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use auth_adapter_redis::Locks;
-use auth_adapter_redis::lock::{Acquire, Extend, LockToken, Release};
+use auth_adapter_redis::lock::{Acquire, Extend, Leases, LockToken, Release};
 
 use crate::LONG;
 use crate::load::{Expected, Load};
@@ -47,7 +46,7 @@ impl LockTask {
         }
     }
 
-    async fn hold(&self, load: &Load, locks: &Locks, token: &LockToken) -> Result<(), String> {
+    async fn hold(&self, load: &Load, locks: &Leases, token: &LockToken) -> Result<(), String> {
         load.holders.enter(&self.lock, self.at, false)?;
         let extended = load.single("extend", locks.extend(&self.lock, token, LONG)).await?;
         let info = load.single("inspect", locks.inspect(&self.lock)).await?;

@@ -33,7 +33,7 @@ async fn on_every_server(group: &SentinelGroup, key: &str) {
 async fn a_switch_on_request_loses_no_call() {
     let group = SentinelGroup::builder().down_after(LONG * 60).start().unwrap();
     let redis = patient(&group).await;
-    let (cache, locks) = (Cache::new(redis.clone()), Locks::new(redis));
+    let (cache, locks) = (Cache::new(redis.clone()), Leases::new(redis));
     let last = group.primary().unwrap();
     let Acquire::Acquired(token) = locks.acquire("lock", LONG).await.unwrap() else {
         panic!("it is free")

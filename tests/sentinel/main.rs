@@ -9,9 +9,9 @@ mod find;
 
 use std::time::{Duration, Instant};
 
-use auth_adapter_redis::lock::{Acquire, Release};
+use auth_adapter_redis::lock::{Acquire, Leases, Release};
 use auth_adapter_redis::testing::{Data, Reply, SentinelGroup, Server};
-use auth_adapter_redis::{Cache, Error, Locks, Redis};
+use auth_adapter_redis::{Cache, Error, Redis};
 use support::{HANG, LONG, comes_alive, quick, until};
 
 /// A group that never fails over by itself.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use auth_adapter_redis::lock::{Acquire, LockToken};
-use auth_adapter_redis::{Cache, Error, Locks, Redis};
+use auth_adapter_redis::lock::{Acquire, Leases, LockToken};
+use auth_adapter_redis::{Cache, Error, Redis};
 use tokio::time::sleep;
 
 use super::cache::Numbers;
@@ -29,7 +29,7 @@ pub struct Worker {
     /// Whether these are the dying primary's.
     of_victim: bool,
     cache: Cache,
-    locks: Locks,
+    locks: Leases,
     progress: Arc<Progress>,
     numbers: Numbers,
     hold: Option<(LockToken, Hold)>,
@@ -50,7 +50,7 @@ impl Worker {
             lock: format!("{{{tag}}}:lock:{}", task % LOCKS),
             of_victim,
             cache: Cache::new(redis.clone()),
-            locks: Locks::new(redis.clone()),
+            locks: Leases::new(redis.clone()),
             progress: Arc::clone(progress),
             numbers: Numbers::new(task),
             hold: None,
