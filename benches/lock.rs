@@ -18,7 +18,7 @@ const OWNER: &str = "bench-owner";
 fn main() {
     let bench = Bench::start();
     let mut criterion = Criterion::default().configure_from_args();
-    for verb in [acquire, extend, release, inspect] {
+    for verb in [acquire, extend, extend_many, release, inspect] {
         verb(&mut criterion, &bench);
     }
     criterion.final_summary();
@@ -71,6 +71,39 @@ fn extend(criterion: &mut Criterion, bench: &Bench) {
                 let mut extend = cmd("PEXPIRE");
                 extend.arg(key).arg(TTL_MILLIS);
                 assert_eq!(send(&mut connection, &extend).await, Value::Int(1));
+            }
+        }
+    });
+    group.finish();
+}
+
+/// A hundred leases a call: the figure is that of one lease.
+fn extend_many(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/extend_many");
+    let locks = locks(bench);
+    side(&mut group, bench, "extend_many of 100", held, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for part in held[calls].chunks(100) {
+                let part: Vec<_> = part.iter().map(|(key, token)| (&**key, token, TTL)).collect();
+                let outcomes = locks.extend_many(&part).await.unwrap();
+                assert!(!outcomes.contains(&Extend::NotOurs));
+            }
+        }
+    });
+    side(&mut group, bench, "100 calls of extend at once", held, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for first in calls.clone().step_by(100) {
+                let mut extends = JoinSet::new();
+                for at in first..(first + 100).min(calls.end) {
+                    let (locks, held) = (locks.clone(), Arc::clone(&held));
+                    extends.spawn(async move {
+                        let (key, token) = &held[at];
+                        locks.extend(key, token, TTL).await.unwrap()
+                    });
+                }
+                assert!(!extends.join_all().await.contains(&Extend::NotOurs));
             }
         }
     });

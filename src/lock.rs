@@ -10,6 +10,7 @@
 
 mod token;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Redis;
@@ -22,8 +23,12 @@ pub use token::LockToken;
 
 static ACQUIRE: Operation = Operation::new(|| own("lock/acquire"));
 static EXTEND: Operation = Operation::new(|| own("lock/extend"));
+static EXTEND_MANY: Operation = Operation::new(|| own("lock/extend_many"));
 static RELEASE: Operation = Operation::new(|| own("lock/release"));
 static INSPECT: Operation = Operation::new(|| own("lock/inspect"));
+
+/// The most leases of one [`Leases::extend_many`]: the server does nothing else meanwhile.
+const MAX_LEASES: usize = 1000;
 
 /// The calls on locks, by token, in the name of one owner. Each is one round trip and keeps nothing in
 /// this process.
@@ -46,7 +51,7 @@ static INSPECT: Operation = Operation::new(|| own("lock/inspect"));
 #[derive(Debug, Clone)]
 pub struct Leases {
     redis: Redis,
-    owner: Box<str>,
+    owner: Arc<str>,
 }
 
 /// What came of an acquire.
@@ -183,11 +188,36 @@ impl Leases {
         let ttl = millis("TTL", ttl)?;
         let call = EXTEND.call(&self.redis).key("lock", key);
         let call = call.arg("holder", self.holder(token)).arg("ttl", ttl);
-        let ms: i64 = call.run().await?;
-        Ok(match ms {
-            0 => Extend::NotOurs,
-            ms => Extend::Extended { left: Duration::from_millis(ms.unsigned_abs()) },
-        })
+        call.run().await.map(extended)
+    }
+
+    /// [Extends](Self::extend) each of these leases, a key, its token and the TTL, all at one instant.
+    /// What came of each, in their order. One round trip, none for an empty list.
+    ///
+    /// # Errors
+    ///
+    /// As [`extend`](Self::extend): where the server refuses one of them, as with `WRONGTYPE`, none is
+    /// extended. [`Error::InvalidInput`] for more than 1000; [`Error::CrossSlot`] on a cluster where the
+    /// keys lie in several slots. Nothing was sent then.
+    pub async fn extend_many(
+        &self,
+        leases: &[(&str, &LockToken, Duration)],
+    ) -> Result<Vec<Extend>> {
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        if leases.len() > MAX_LEASES {
+            return Err(Error::invalid("leases", format!("more than {MAX_LEASES} in one call")));
+        }
+        let mut holders = Vec::with_capacity(leases.len());
+        for (key, token, ttl) in leases {
+            check_key(key)?;
+            holders.push((self.holder(token), millis("TTL", *ttl)?));
+        }
+        let call = EXTEND_MANY.call_many(&self.redis, leases.len());
+        let call = call.keys("lock", leases.iter().map(|&(key, ..)| key)).args("holder", holders);
+        let told: Vec<i64> = call.run().await?;
+        Ok(told.into_iter().map(extended).collect())
     }
 
     /// Deletes the lock if the token still owns it. One round trip.
@@ -220,5 +250,13 @@ impl Leases {
 
     fn holder<'a>(&'a self, token: &'a LockToken) -> Holder<'a> {
         Holder::new(token, &self.owner)
+    }
+}
+
+/// What the scripts tell of an extend: the milliseconds left, or 0.
+fn extended(ms: i64) -> Extend {
+    match ms {
+        0 => Extend::NotOurs,
+        ms => Extend::Extended { left: Duration::from_millis(ms.unsigned_abs()) },
     }
 }

@@ -81,6 +81,7 @@ async fn every_operation(redis: &Redis) -> Result<(), Error> {
     let again = locks.retry_acquire("lock", token.clone(), LONG).await?;
     assert!(matches!(again, Acquire::Acquired(_)));
     let _left = locks.extend("lock", &token, LONG * 2).await?;
+    let _left = locks.extend_many(&[("lock", &token, LONG * 3)]).await?;
     locks.inspect("lock").await?;
     let _freed = locks.release("lock", &token).await?;
     let (limiter, quota) = (RateLimiter::new(redis.clone()), Quota::per_hour(5));

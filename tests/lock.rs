@@ -1,5 +1,7 @@
 //! Locks on a real server: only their owner releases them, whatever comes between.
 
+#[path = "lock/extend_many.rs"]
+mod extend_many;
 mod support;
 
 use std::time::Duration;
