@@ -2,7 +2,6 @@
 
 mod health;
 mod held;
-mod pending;
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +11,14 @@ use crate::cache::Cache;
 use crate::connection::Redis;
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::lock::{Acquire, Leases, LockToken};
+use crate::releases::Releases;
 use health::{Call, Counters};
 use held::{Held, Hold};
-use pending::Background;
 
 pub use health::{Calls, Health};
+
+/// How many locks one adapter frees in the background at a time.
+const RELEASES_AT_ONCE: usize = 256;
 
 /// What an auth server asks of its cache. Object safe: keep it as `Arc<dyn CacheAdapter>`.
 ///
@@ -85,7 +87,7 @@ pub struct RedisCacheAdapter {
     leases: Leases,
     fallback: LockFallback,
     held: Held,
-    background: Background,
+    releases: Releases,
     counters: Counters,
 }
 
@@ -97,7 +99,7 @@ impl RedisCacheAdapter {
             leases: Leases::new(redis),
             fallback: LockFallback::default(),
             held: Held::default(),
-            background: Background::default(),
+            releases: Releases::new(RELEASES_AT_ONCE),
             counters: Counters::default(),
         }
     }
@@ -164,7 +166,7 @@ impl CacheAdapter for RedisCacheAdapter {
             }
         };
         // Frees what this call may have taken, if it is dropped or its answer is lost.
-        let pending = self.background.pending(&self.leases, key, &token, ttl);
+        let pending = self.releases.pending(&self.leases, &key.into(), &token, ttl);
         let answer = self.leases.retry_acquire(key, token.clone(), ttl).await;
         match self.counters.seen(answer) {
             Ok(Acquire::Acquired(token)) => {
@@ -192,7 +194,7 @@ impl CacheAdapter for RedisCacheAdapter {
         let Some((token, left)) = self.held.pop(key).and_then(Hold::into_remote) else {
             return;
         };
-        let pending = self.background.pending(&self.leases, key, &token, left);
+        let pending = self.releases.pending(&self.leases, &key.into(), &token, left);
         match self.counters.seen(self.leases.release(key, &token).await) {
             Ok(_) => pending.disarm(),
             Err(error) => self.counters.failed(Call::ReleaseLock, &error),

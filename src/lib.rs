@@ -6,18 +6,22 @@
 //!
 //! ```text
 //! lib                          what is public
-//!  └─ adapter                  policy: what happens when Redis is away
-//!      └─ cache, lock, rate, session, refresh
+//!  └─ adapter, guard           policy: what happens when Redis is away, or a holder
+//!      └─ releases             locks that are freed in the background
+//!          └─ cache, lock, rate, session, refresh
 //!                              the nouns: bind, call, decode; none knows another
-//!          └─ script           contracts, EVALSHA, the way back from NOSCRIPT
-//!              └─ connection   the handle, its deadlines and its reconnect loop
-//!                  └─ key      patterns, TTLs, layouts, slots, checks of input
-//!                      └─ error
+//!              └─ script       contracts, EVALSHA, the way back from NOSCRIPT
+//!                  └─ connection
+//!                              the handle, its deadlines and its reconnect loop
+//!                      └─ key  patterns, TTLs, layouts, slots, checks of input
+//!                          └─ error
 //! ```
 //!
 //! - [`adapter`]: [`CacheAdapter`], the seven operations that never fail, and [`RedisCacheAdapter`].
 //! - [`cache`] and [`lock`]: [`Cache`] and [`Leases`](lock::Leases), the same with every error told. A file
 //!   `src/noun.rs` wraps the scripts of `scripts/noun/`.
+//! - [`guard`]: [`Locks`] and [`LockGuard`], which knows its deadline, renews itself if told to, and
+//!   releases itself.
 //! - [`rate`]: [`RateLimiter`], limits that all instances share.
 //! - [`session`]: [`Sessions`], who is logged in, where what was revoked stays revoked.
 //! - [`refresh`]: [`RefreshTokens`], the rotation of [`RefreshToken`]s.
@@ -34,11 +38,13 @@ pub mod adapter;
 pub mod cache;
 mod connection;
 mod error;
+pub mod guard;
 pub mod key;
 pub mod lock;
 mod random;
 pub mod rate;
 pub mod refresh;
+mod releases;
 pub mod script;
 pub mod session;
 #[cfg(feature = "testing")]
@@ -49,6 +55,7 @@ pub use adapter::{CacheAdapter, RedisCacheAdapter};
 pub use cache::Cache;
 pub use connection::{Redis, RedisBuilder};
 pub use error::{Error, Result, ServerError, ServerErrorKind, SlotFailure};
+pub use guard::{LockGuard, Locks};
 pub use rate::RateLimiter;
 /// The `redis` crate, for the connections and the values that this crate takes.
 pub use redis;

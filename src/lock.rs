@@ -248,6 +248,10 @@ impl Leases {
         Ok(held.map(|(holder, ms)| LockInfo { owner: token::owner(&holder), left: left(ms) }))
     }
 
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
     fn holder<'a>(&'a self, token: &'a LockToken) -> Holder<'a> {
         Holder::new(token, &self.owner)
     }

@@ -1,0 +1,118 @@
+//! What this process knows of a lock that it holds.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::clock::{Moment, trusted};
+use crate::lock::{Extend, Leases, LockToken};
+
+/// The timers of the runtime do not count a suspend: whoever waits for the clock looks at it again
+/// after so long.
+pub(super) const RECHECK: Duration = Duration::from_secs(1);
+
+/// A lock that this process holds until its deadline: shared by the guard, whoever awaits its loss, and
+/// what renews it.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) leases: Leases,
+    pub(super) key: Arc<str>,
+    pub(super) token: LockToken,
+    /// What was asked for, and what a renewal asks for.
+    pub(super) ttl: Duration,
+    /// Before it was first asked for.
+    pub(super) started: Moment,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None once the lock is lost or released, for ever.
+    until: Option<Moment>,
+    /// The longest lease that was asked for.
+    longest: Duration,
+}
+
+impl Hold {
+    /// One that was first asked for at `started`.
+    pub(super) fn new(
+        leases: Leases,
+        key: Arc<str>,
+        token: LockToken,
+        ttl: Duration,
+        started: Moment,
+    ) -> Self {
+        let until = Some(started.after(trusted(ttl)));
+        let state = Mutex::new(State { until, longest: ttl });
+        Self { leases, key, token, ttl, started, state, changed: Notify::new() }
+    }
+
+    /// How long the lock can still be trusted in; zero once it is lost.
+    pub(super) fn remaining(&self) -> Duration {
+        self.state().remaining()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// The lock is no longer ours, or no longer wanted.
+    pub(super) fn end(&self) {
+        self.state().until = None;
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until it is over.
+    pub(super) async fn over(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let remaining = self.remaining();
+            if remaining.is_zero() {
+                return;
+            }
+            // A lost one is told at once; of one that was extended the deadline is asked again.
+            let _ = tokio::time::timeout(remaining.min(RECHECK), changed).await;
+        }
+    }
+
+    /// The server is about to be asked for so long a lease.
+    pub(super) fn asked(&self, ttl: Duration) {
+        let mut state = self.state();
+        state.longest = state.longest.max(ttl);
+    }
+
+    /// What an extend came to that was asked for at `started`. Too late an answer changes nothing.
+    pub(super) fn extended(&self, started: Moment, outcome: Extend) {
+        match outcome {
+            Extend::NotOurs => self.end(),
+            Extend::Extended { left } => {
+                let mut state = self.state();
+                if !state.remaining().is_zero() {
+                    state.until = state.until.max(Some(started.after(trusted(left))));
+                }
+            }
+        }
+    }
+
+    /// How long the server may keep the lock, from now on.
+    pub(super) fn longest(&self) -> Duration {
+        self.state().longest
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A deadline that has passed ends it, so that nothing brings it back.
+    fn remaining(&mut self) -> Duration {
+        let left = self.until.map_or(Duration::ZERO, |until| until.since(Moment::now()));
+        if left.is_zero() {
+            self.until = None;
+        }
+        left
+    }
+}

@@ -1,0 +1,224 @@
+//! Taking locks, and waiting for them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::attempt::{Attempt, Sent};
+use super::hold::Hold;
+use super::keeper::Keeper;
+use super::{LockGuard, wait};
+use crate::connection::Redis;
+use crate::error::{Error, Result};
+use crate::lock::Leases;
+use crate::releases::{Pending, Releases};
+
+/// How many locks are released in the background at a time.
+const RELEASES_AT_ONCE: usize = 10_000;
+/// Longer than anyone waits.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// Locks with guards, taken in the name of one owner. Cheap to clone: clones share the task that
+/// renews and what is released in the background.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = auth_adapter_redis::testing::Server::start()?;
+/// # let url = server.url();
+/// use auth_adapter_redis::{Locks, Redis, guard::Acquisition};
+/// use std::time::Duration;
+///
+/// let locks = Locks::new(Redis::connect(&url).await?).with_owner("api-1")?.with_renewal();
+/// let (ttl, max_wait) = (Duration::from_secs(10), Duration::from_secs(2));
+/// let Acquisition::Acquired(guard) = locks.acquire("report", ttl, max_wait).await? else {
+///     return Ok(()); // another had it all the time
+/// };
+/// let report = guard.run(async { "the work, however long" }).await?;
+/// guard.release().await?;
+/// # locks.close(Duration::from_secs(1)).await?;
+/// # assert_eq!(report, "the work, however long");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Locks {
+    leases: Leases,
+    renews: bool,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    releases: Releases,
+    keeper: Arc<Keeper>,
+    closed: AtomicBool,
+}
+
+/// What came of acquiring.
+#[derive(Debug)]
+#[must_use = "an acquired lock is released when its guard is dropped"]
+pub enum Acquisition {
+    /// The lock is this guard's.
+    Acquired(LockGuard),
+    /// Another held it, to the last.
+    Held {
+        /// The time left of its lease; none where it has no end.
+        left: Option<Duration>,
+    },
+}
+
+/// Some locks could not be released in time. They are tried further, until their leases have ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} locks are not released yet", keys.len())]
+#[non_exhaustive]
+pub struct Unreleased {
+    /// Their keys.
+    pub keys: Vec<String>,
+}
+
+impl Acquisition {
+    /// The guard, if the lock was acquired.
+    pub fn guard(self) -> Option<LockGuard> {
+        match self {
+            Self::Acquired(guard) => Some(guard),
+            Self::Held { .. } => None,
+        }
+    }
+}
+
+impl Locks {
+    /// Locks on this handle, without renewal, in the name `pid-` and the process id.
+    pub fn new(redis: Redis) -> Self {
+        Self { leases: Leases::new(redis), renews: false, shared: Arc::default() }
+    }
+
+    /// The same in another name, for whoever inspects a lock, sharing nothing with those before. The
+    /// name makes nobody a holder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] where the name is empty, over 512 bytes or has control characters.
+    pub fn with_owner(self, owner: &str) -> Result<Self> {
+        let leases = self.leases.with_owner(owner)?;
+        // One renewal is for leases of one owner.
+        Ok(Self { leases, renews: self.renews, shared: Arc::default() })
+    }
+
+    /// The same with guards that are renewed in the background, at a third of their TTL, until they
+    /// end. The TTL is then no bound on the work but on how long a lock outlives a process that died.
+    ///
+    /// One task renews all guards, on the runtime that acquired the first of them, those of one slot in
+    /// one call. Work that blocks all threads of the runtime stops it: such work belongs into
+    /// [`spawn_blocking`](tokio::task::spawn_blocking). A renewal without an answer is tried again until
+    /// the guard's deadline; one that finds the lock gone makes the guard lost at once.
+    pub fn with_renewal(mut self) -> Self {
+        self.renews = true;
+        self
+    }
+
+    /// The name in which locks are taken.
+    pub fn owner(&self) -> &str {
+        self.leases.owner()
+    }
+
+    /// Takes the lock at `key` for `ttl`, if it is free. One round trip.
+    ///
+    /// Safe to drop at any time: what it may have taken is released in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a bad key or a TTL under 3 milliseconds; [`Error::Unavailable`] where
+    /// nothing was sent, and after [`close`](Self::close); [`Error::Server`], with `WRONGTYPE` where the
+    /// key holds no string; [`Error::Unanswered`]: it is not known who has the lock. If it was taken, it
+    /// is released in the background.
+    pub async fn try_acquire(&self, key: &str, ttl: Duration) -> Result<Acquisition> {
+        match self.attempt(key, ttl)?.send().await? {
+            Sent::Acquired(hold, pending) => Ok(self.guard(hold, pending)),
+            Sent::Held { left } => Ok(Acquisition::Held { left }),
+            Sent::Unknown(error) => Err(error),
+        }
+    }
+
+    /// Takes the lock at `key` for `ttl` as soon as it is free, within `max_wait`, which no answer to
+    /// the last call prolongs by more than the handle's call deadline. A Redis that is away is waited for
+    /// as well. A round trip for each try.
+    ///
+    /// Safe to drop at any time, as [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire), for what still fails when the wait is over or for what no
+    /// wait mends.
+    pub async fn acquire(
+        &self,
+        key: &str,
+        ttl: Duration,
+        max_wait: Duration,
+    ) -> Result<Acquisition> {
+        let ends = Instant::now() + max_wait.min(FAR);
+        let mut attempt = self.attempt(key, ttl)?;
+        loop {
+            if attempt.is_too_old() {
+                // Its token is released in the background.
+                attempt = self.attempt(key, ttl)?;
+            }
+            let outcome = match attempt.send().await {
+                Ok(Sent::Acquired(hold, pending)) => return Ok(self.guard(hold, pending)),
+                Ok(Sent::Held { left }) => Ok(left),
+                Ok(Sent::Unknown(error)) => Err(error),
+                Err(error) if error.is_node_fault() => Err(error),
+                Err(error) => return Err(error),
+            };
+            if Instant::now() >= ends || self.is_closed() {
+                return outcome.map(|left| Acquisition::Held { left });
+            }
+            wait::for_turn(outcome.unwrap_or_default(), ends).await;
+        }
+    }
+
+    /// Waits until what is released in the background is released, so long at the most, and acquires
+    /// nothing more. Guards that are still held are not waited for: release them before.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreleased`] with the keys that are still locked as far as is known.
+    pub async fn close(&self, within: Duration) -> Result<(), Unreleased> {
+        self.shared.closed.store(true, Ordering::Relaxed);
+        match self.shared.releases.flush(within).await {
+            keys if keys.is_empty() => Ok(()),
+            keys => Err(Unreleased { keys }),
+        }
+    }
+
+    fn attempt(&self, key: &str, ttl: Duration) -> Result<Attempt<'_>> {
+        if self.is_closed() {
+            return Err(Error::Unavailable("these locks are closed".to_owned()));
+        }
+        Attempt::new(&self.leases, &self.shared.releases, key, ttl)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Relaxed)
+    }
+
+    fn guard(&self, hold: Arc<Hold>, pending: Pending) -> Acquisition {
+        let keeping = self.renews.then(|| self.shared.keeper.keep(&hold));
+        Acquisition::Acquired(LockGuard::new(hold, keeping, pending))
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        let releases = Releases::new(RELEASES_AT_ONCE);
+        Self { releases, keeper: Arc::default(), closed: AtomicBool::new(false) }
+    }
+}
+
+impl fmt::Debug for Locks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Locks");
+        debug.field("leases", &self.leases).field("renews", &self.renews);
+        debug.field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,192 @@
+//! Locks that are freed in the background: those that may be ours without our knowing, and those whose
+//! holder is gone.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::error::{Error, ServerErrorKind};
+use crate::lock::{Leases, LockToken};
+
+/// The wait between two tries to free a lock.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// The releases under way in the background, a bounded number of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Releases(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    at_most: usize,
+    queue: Mutex<Queue>,
+    /// Notified whenever one has come to its end.
+    ended: Notify,
+}
+
+/// The keys under way.
+#[derive(Debug, Default)]
+struct Queue {
+    next: u64,
+    keys: BTreeMap<u64, Arc<str>>,
+}
+
+/// Unless disarmed, dropping it releases the token in the background, until that is answered or the
+/// lease has ended by itself.
+#[must_use = "dropping it releases the lock"]
+pub(crate) struct Pending {
+    release: Option<Release>,
+    /// Where the release is to run, also when it is dropped outside a runtime.
+    runtime: Option<Handle>,
+}
+
+struct Release {
+    releases: Releases,
+    leases: Leases,
+    key: Arc<str>,
+    token: LockToken,
+    lease: Duration,
+}
+
+/// The place of a release in the queue. One that is dropped with its runtime says so.
+struct Place {
+    releases: Releases,
+    at: u64,
+    is_done: bool,
+}
+
+impl Releases {
+    pub(crate) fn new(at_most: usize) -> Self {
+        let (queue, ended) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Shared { at_most, queue, ended }))
+    }
+
+    /// What frees a lock that was or is to be taken for `lease`, on the present runtime.
+    pub(crate) fn pending(
+        &self,
+        leases: &Leases,
+        key: &Arc<str>,
+        token: &LockToken,
+        lease: Duration,
+    ) -> Pending {
+        let release = Release {
+            releases: self.clone(),
+            leases: leases.clone(),
+            key: Arc::clone(key),
+            token: token.clone(),
+            lease,
+        };
+        Pending { release: Some(release), runtime: Handle::try_current().ok() }
+    }
+
+    /// Waits until none is under way, so long at the most: the keys of those that still are.
+    pub(crate) async fn flush(&self, within: Duration) -> Vec<String> {
+        let ends = Instant::now().checked_add(within);
+        loop {
+            let ended = self.0.ended.notified();
+            let keys = self.keys();
+            if keys.is_empty() {
+                return keys;
+            }
+            match ends {
+                None => ended.await,
+                Some(ends) if tokio::time::timeout_at(ends, ended).await.is_err() => {
+                    return self.keys();
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.queue().keys.values().map(|key| String::from(&**key)).collect()
+    }
+
+    fn enter(&self, key: &Arc<str>) -> Option<Place> {
+        let mut queue = self.queue();
+        if queue.keys.len() >= self.0.at_most {
+            return None;
+        }
+        let at = queue.next;
+        queue.next += 1;
+        queue.keys.insert(at, Arc::clone(key));
+        Some(Place { releases: self.clone(), at, is_done: false })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    pub(crate) fn disarm(mut self) {
+        self.release = None;
+    }
+
+    /// The lease may last so long from now on.
+    pub(crate) fn lasting(&mut self, lease: Duration) {
+        if let Some(release) = &mut self.release {
+            release.lease = release.lease.max(lease);
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let Some(release) = self.release.take() else { return };
+        let runtime = self.runtime.take().or_else(|| Handle::try_current().ok());
+        // Outside a runtime nothing can be sent.
+        match (runtime, release.releases.enter(&release.key)) {
+            // One that has been shut down drops what it is given.
+            (Some(runtime), Some(place)) => drop(runtime.spawn(release.run(place))),
+            (None, Some(_place)) => {}
+            (_, None) => left_alone(),
+        }
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("armed", &self.release.is_some()).finish()
+    }
+}
+
+impl Release {
+    async fn run(self, mut place: Place) {
+        let began = Instant::now();
+        while let Err(error) = self.leases.release(&self.key, &self.token).await {
+            if is_final(&error) || began.elapsed() >= self.lease {
+                tracing::warn!(%error, "a lock could not be freed and ends with its lease");
+                break;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        place.is_done = true;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.releases.queue().keys.remove(&self.at);
+        self.releases.0.ended.notify_waiters();
+        if !self.is_done {
+            left_alone();
+        }
+    }
+}
+
+fn left_alone() {
+    tracing::warn!("a lock that may be held is left to end with its lease");
+}
+
+/// Whether trying again would end in the same way for as long as a lease lasts. A node that is away, a
+/// slot that moves or replicas that are missing come to an end.
+fn is_final(error: &Error) -> bool {
+    let final_kinds = [ServerErrorKind::WrongType, ServerErrorKind::NoPermission];
+    matches!(error, Error::InvalidInput { .. })
+        || error.server_kind().is_some_and(|kind| final_kinds.contains(&kind))
+}
