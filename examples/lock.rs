@@ -1,51 +1,47 @@
-//! A lock whose holder wants to know all: every outcome of acquiring, extending and releasing it.
+//! A job that may take longer than its lock's lease: the guard is renewed while the work goes on, and
+//! the work is stopped when the lock is lost.
 //!
-//! Start it in two terminals at once, against `REDIS_URL` or a Redis on this machine.
+//! Start it in two terminals at once, against `REDIS_URL` or a Redis on this machine: the second waits
+//! for the first. Stop the Redis meanwhile, and the first stops its work in time.
 
 use std::{env, error::Error, time::Duration};
 
-use auth_adapter_redis::Redis;
-use auth_adapter_redis::lock::{Acquire, Extend, Leases, Release};
+use auth_adapter_redis::guard::Acquisition;
+use auth_adapter_redis::lock::Release;
+use auth_adapter_redis::{Locks, Redis};
 
+/// How long the lock outlives this process, should that die.
 const LEASE: Duration = Duration::from_secs(3);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1/".to_owned());
     let redis = Redis::connect(&url).await?.with_prefix("example:")?;
-    let locks = Leases::new(redis);
+    let locks = Locks::new(redis).with_renewal();
 
-    let token = match locks.acquire("report", LEASE).await? {
-        Acquire::Acquired(token) => token,
-        Acquire::Held { left } => {
-            let holder = locks.inspect("report").await?;
-            println!("taken, for {left:?} more: {holder:?}");
-            return Ok(());
-        }
-        Acquire::Unknown { token, error } => {
-            // It may be ours. Nobody works under a lock that may be theirs: give it back.
-            let given_back = locks.release("report", &token).await;
-            println!("no answer ({error}); given back: {given_back:?}");
+    let guard = match locks.acquire("report", LEASE, MAX_WAIT).await? {
+        Acquisition::Acquired(guard) => guard,
+        Acquisition::Held { left } => {
+            println!("another has it all the time, for {left:?} more");
             return Ok(());
         }
     };
-    println!("ours for {LEASE:?}, as {}", locks.owner());
+    println!("ours, as {}, {:?} to begin with", guard.owner(), guard.remaining());
 
-    for part in 1..=4 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        // The work is longer than the lease, so each part begins with a whole lease again.
-        match locks.extend("report", &token, LEASE).await? {
-            Extend::Extended { left } => println!("part {part} done, {left:?} left"),
-            Extend::NotOurs => {
-                println!("part {part} took too long: another may be at it, so this one stops");
-                return Ok(());
-            }
+    let work = async {
+        for part in 1..=8 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            println!("part {part} done, {:?} left", guard.remaining());
         }
+    };
+    if guard.run(work).await.is_err() {
+        println!("the lock is lost: another may be at it, so the work was stopped");
     }
 
-    match locks.release("report", &token).await? {
-        Release::Freed => println!("done and freed"),
-        Release::NotOurs => println!("done, but the lease had ended before"),
+    match guard.release().await? {
+        Release::Freed => println!("freed: nobody else had it before"),
+        Release::NotOurs => println!("it was no longer ours"),
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ struct Kept {
     due: Moment,
     /// A renewal is under way.
     is_asked: bool,
-    /// The server refused it when it was asked for alone: others are not to suffer from it again.
+    /// The server refused the last one, and it was told so.
     is_refused: bool,
 }
 
@@ -117,13 +117,11 @@ impl Table {
         let now = Moment::now();
         let mut batches = BTreeMap::<_, Batch>::new();
         for (&id, kept) in &mut self.kept {
-            let early = if kept.is_refused { Duration::ZERO } else { kept.hold.ttl / 12 };
-            if kept.is_asked || kept.due > now.after(early) {
+            if kept.is_asked || kept.due > now.after(kept.hold.ttl / 12) {
                 continue;
             }
             kept.is_asked = true;
-            let alone = kept.is_refused.then_some(id);
-            batches.entry((slot_of(&kept.hold), alone)).or_default().push((id, kept.hold.clone()));
+            batches.entry(slot_of(&kept.hold)).or_default().push((id, kept.hold.clone()));
         }
         let batches = batches.into_values();
         batches

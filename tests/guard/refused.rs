@@ -61,9 +61,4 @@ async fn a_key_that_is_denied_loses_its_guard_in_time_and_no_other() {
     }
     tokio::time::timeout(HANG, denied.lost()).await.expect("by its deadline");
     go_on(&server, &guards).await;
-    // Nor does it make each renewal of the others a call of its own.
-    let calls = server.command_calls("evalsha");
-    go_on(&server, &guards).await;
-    let calls = server.command_calls("evalsha") - calls;
-    assert!(calls <= 20, "{calls} calls for nine renewals of {} guards", guards.len());
 }
