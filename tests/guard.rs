@@ -53,8 +53,9 @@ fn won(outcome: Result<Acquisition, Error>) -> LockGuard {
     }
 }
 
+/// Takes the lock, also where a busy machine lets a call take longer than it may.
 async fn taken(locks: &Locks, ttl: Duration) -> LockGuard {
-    won(locks.try_acquire("lock", ttl).await)
+    won(locks.acquire("lock", ttl, LONG).await)
 }
 
 fn value(redis: &Redis) -> Option<String> {
@@ -94,12 +95,8 @@ async fn a_guard_names_what_it_holds_and_shows_no_token() {
 #[tokio::test]
 async fn what_remains_is_never_more_than_the_server_has() {
     let (locks, redis) = locks().await;
-    for ttl in [Duration::from_millis(3), Duration::from_millis(50), LONG] {
-        let Ok(Acquisition::Acquired(guard)) = locks.try_acquire("lock", ttl).await else {
-            // So short a lease can be over with the answer.
-            assert!(ttl < LONG);
-            continue;
-        };
+    for ttl in [Duration::from_millis(20), Duration::from_millis(100), LONG] {
+        let guard = taken(&locks, ttl).await;
         let remaining = guard.remaining();
         let server = raw(&redis, "PTTL", "lock", &[]).int().unwrap();
         let later = guard.remaining();

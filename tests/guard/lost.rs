@@ -1,7 +1,7 @@
 //! A guard says lost in time, by its own clock, and for good.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -12,15 +12,18 @@ use super::support::{HANG, SLACK};
 use super::*;
 
 const TTL: Duration = Duration::from_millis(400);
+/// What a busy machine may add until a task that is told goes on.
+const LATE: Duration = Duration::from_secs(5);
 
-/// Waits until the guard is lost, and checks that this is before its lease can have ended and not long
-/// before.
-async fn lost_in_time(guard: &LockGuard, began: Instant) {
-    tokio::time::timeout(HANG, guard.lost()).await.expect("it is told");
-    let held = began.elapsed();
+/// Waits until the guard is lost, and checks that this is neither before nor after what it said.
+async fn lost_in_time(guard: &LockGuard) {
+    let ends = Instant::now() + guard.remaining();
+    let told = tokio::spawn(guard.lost());
+    while Instant::now() < ends {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     assert!(guard.is_lost() && guard.remaining().is_zero());
-    assert!(held < TTL + SLACK, "{held:?}");
-    assert!(held >= TTL - TTL / 100 - Duration::from_millis(3), "{held:?}");
+    tokio::time::timeout(LATE, told).await.expect("it is told").unwrap();
 }
 
 #[tokio::test]
@@ -31,10 +34,9 @@ async fn a_guard_whose_redis_hangs_is_lost_in_time() {
         if renews {
             locks = locks.with_renewal();
         }
-        let began = Instant::now();
         let guard = taken(&locks, TTL).await;
         server.proxy().black_hole();
-        lost_in_time(&guard, began).await;
+        lost_in_time(&guard).await;
     }
 }
 
@@ -46,10 +48,9 @@ async fn a_guard_whose_server_is_stopped_is_lost_in_time() {
         if renews {
             locks = locks.with_renewal();
         }
-        let began = Instant::now();
         let guard = taken(&locks, TTL).await;
         server.pause().unwrap();
-        lost_in_time(&guard, began).await;
+        lost_in_time(&guard).await;
         server.resume().unwrap();
         // Whatever the server does with what it was sent meanwhile: lost is final.
         let _ = locks.close(SLACK).await;
@@ -92,8 +93,8 @@ async fn an_extend_whose_answer_comes_too_late_does_not_bring_it_back() {
     let redis = redis_on(&server).await;
     let locks = Locks::new(redis.clone());
     auth_adapter_redis::script::library().load(&redis).await.unwrap();
-    let guard = taken(&locks, TTL).await;
-    server.proxy().delay(TTL);
+    let guard = taken(&locks, LATE).await;
+    server.proxy().delay(LATE);
     let outcome = guard.extend(LONG).await.unwrap();
     assert_eq!(outcome, Extend::NotOurs);
     assert!(guard.is_lost());
@@ -130,7 +131,6 @@ async fn run_gives_what_the_work_gives() {
 async fn run_stops_the_work_when_the_lock_is_lost() {
     let server = own_behind_proxy();
     let (locks, _) = brittle(&server).await;
-    let began = Instant::now();
     let guard = taken(&locks, TTL).await;
     server.proxy().black_hole();
     let stopped = Arc::new(AtomicBool::new(false));
@@ -142,23 +142,26 @@ async fn run_stops_the_work_when_the_lock_is_lost() {
     let outcome = tokio::time::timeout(HANG, guard.run(work)).await.unwrap();
     assert_eq!(outcome, Err(LockLost));
     assert!(stopped.load(Ordering::SeqCst));
-    assert!(began.elapsed() < TTL + SLACK);
 }
 
 /// Its steps follow each other so fast that the runtime comes to its timers only now and then.
 #[tokio::test]
 async fn run_stops_work_that_never_lets_a_timer_fire() {
     let (locks, _) = locks().await;
-    let guard = taken(&locks, TTL / 4).await;
-    let mut late = 0;
-    let work = poll_fn(|context| {
-        late += usize::from(guard.is_lost());
+    let guard = Arc::new(taken(&locks, TTL / 4).await);
+    let late = Arc::new(AtomicUsize::new(0));
+    let (asked, counted) = (Arc::clone(&guard), Arc::clone(&late));
+    let work = poll_fn(move |context| {
+        counted.fetch_add(usize::from(asked.is_lost()), Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(5));
         context.waker().wake_by_ref();
         Poll::<()>::Pending
     });
-    assert_eq!(guard.run(work).await, Err(LockLost));
-    // Lost between the question of `run` and that of the step.
+    // A task of its own: around what the test itself awaits the timers come each time.
+    let task = tokio::spawn(async move { guard.run(work).await });
+    assert_eq!(task.await.unwrap(), Err(LockLost));
+    // One can be lost between the question of `run` and that of the step.
+    let late = late.load(Ordering::SeqCst);
     assert!(late <= 1, "{late} steps began when the lock was lost");
 }
 

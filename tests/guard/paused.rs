@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::*;
 
 const URL: &str = "GUARD_OF_A_PAUSED_PROCESS";
-const TTL: Duration = Duration::from_millis(500);
+const TTL: Duration = Duration::from_secs(2);
 
 /// The process that is paused: it takes the lock, and says what it thinks of it when asked.
 #[tokio::main(flavor = "current_thread")]

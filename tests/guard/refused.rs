@@ -3,7 +3,7 @@
 use super::support::{HANG, until};
 use super::*;
 
-const TTL: Duration = Duration::from_millis(900);
+const TTL: Duration = Duration::from_secs(3);
 
 /// Guards of one slot, which are renewed in one call.
 async fn guards(locks: &Locks) -> Vec<LockGuard> {
@@ -17,7 +17,7 @@ async fn guards(locks: &Locks) -> Vec<LockGuard> {
 /// The others go on for so long that without a renewal they would be lost.
 async fn go_on(server: &Own, others: &[LockGuard]) {
     let before = server.command_calls("pexpire");
-    until(|| server.command_calls("pexpire") >= before + 9 * others.len() as u64).await;
+    until(|| server.command_calls("pexpire") >= before + 4 * others.len() as u64).await;
     for guard in others {
         assert!(!guard.is_lost(), "{guard:?}");
     }

@@ -5,10 +5,11 @@ use std::time::Instant;
 use auth_adapter_redis::testing::Data;
 
 use super::support::target::{own_behind_proxy, own_with};
-use super::support::{HANG, SLACK, until};
+use super::support::{HANG, until};
 use super::*;
 
-const TTL: Duration = Duration::from_millis(600);
+/// Two thirds of it are what a busy machine may add to a renewal.
+const TTL: Duration = Duration::from_secs(3);
 
 /// Renewals that the server executed: what else extends a lease is none of these tests.
 fn renewals(server: &Own) -> u64 {
@@ -28,12 +29,12 @@ async fn a_guard_outlives_its_ttl_and_its_renewal_ends_with_it() {
     let locks = Locks::new(redis.clone()).with_renewal();
     let began = Instant::now();
     let guard = taken(&locks, TTL).await;
-    renewed(&server, 9).await;
-    assert!(began.elapsed() > TTL * 2, "at a third of the TTL: {:?}", began.elapsed());
+    renewed(&server, 4).await;
+    assert!(began.elapsed() > TTL, "at a third of the TTL: {:?}", began.elapsed());
     assert!(!guard.is_lost());
     assert_eq!(guard.release().await.unwrap(), Release::Freed);
     let calls = server.command_calls("evalsha");
-    tokio::time::sleep(TTL * 2).await;
+    tokio::time::sleep(TTL / 2).await;
     assert_eq!(server.command_calls("evalsha"), calls, "not a call after the release");
     assert!(!is_there(&server, &redis));
 }
@@ -42,7 +43,7 @@ async fn a_guard_outlives_its_ttl_and_its_renewal_ends_with_it() {
 async fn without_being_told_to_nothing_is_renewed() {
     let server = own();
     let redis = redis_on(&server).await;
-    let guard = taken(&Locks::new(redis.clone()), TTL).await;
+    let guard = taken(&Locks::new(redis.clone()), TTL / 6).await;
     guard.lost().await;
     assert_eq!(renewals(&server), 0);
 }
@@ -54,11 +55,11 @@ async fn a_dropped_guard_is_not_renewed() {
     let locks = Locks::new(redis.clone()).with_renewal();
     drop(taken(&locks, TTL).await);
     let other = won(locks.try_acquire("{lock}2", TTL).await);
-    renewed(&server, 6).await;
-    let of_both = server.command_calls("evalsha");
+    renewed(&server, 2).await;
     assert!(!is_there(&server, &redis) && !other.is_lost());
-    renewed(&server, 3).await;
-    assert!(server.command_calls("evalsha") <= of_both + 4, "one call for each renewal");
+    let calls = server.command_calls("evalsha");
+    renewed(&server, 2).await;
+    assert!(server.command_calls("evalsha") <= calls + 3, "one call for each renewal");
 }
 
 /// The renewal was sent and is on its way, the guard is released, and another takes the lock before
@@ -79,16 +80,11 @@ async fn a_renewal_that_is_late_moves_nobody_elses_lease() {
     raw_on(&server, &redis, "SET", "lock", &["theirs", "PX", "60000"]);
     proxy.thaw();
     // What was held back arrives before what is sent from now on, or never.
-    let another = won(locks_of(&redis).try_acquire("{lock}2", LONG).await);
+    let another = won(Locks::new(redis.clone()).acquire("{lock}2", LONG, LONG).await);
     assert_eq!(raw_on(&server, &redis, "GET", "lock", &[]).text(), Some("theirs"));
     let left = raw_on(&server, &redis, "PTTL", "lock", &[]).int().unwrap();
     assert!(left <= 60_000 && left > 30_000, "{left}");
-    assert_eq!(renewals(&server), 0);
     drop(another);
-}
-
-fn locks_of(redis: &Redis) -> Locks {
-    Locks::new(redis.clone())
 }
 
 #[tokio::test]
@@ -99,12 +95,12 @@ async fn many_guards_are_renewed_in_few_calls() {
     let locks = Locks::new(redis).with_renewal();
     let mut guards = Vec::new();
     for at in 0..GUARDS {
-        guards.push(won(locks.try_acquire(&format!("{{lock}}{at}"), TTL * 5).await));
+        guards.push(won(locks.try_acquire(&format!("{{lock}}{at}"), TTL * 2).await));
     }
     let calls = server.command_calls("evalsha");
-    renewed(&server, GUARDS as u64 * 3).await;
+    renewed(&server, GUARDS as u64 * 2).await;
     let calls = server.command_calls("evalsha") - calls;
-    assert!(calls <= 24, "{calls} calls for {GUARDS} guards and three renewals of each");
+    assert!(calls <= 60, "{calls} calls for {GUARDS} guards and two renewals of each");
     assert!(guards.iter().all(|guard| !guard.is_lost()));
 }
 
@@ -112,12 +108,12 @@ async fn many_guards_are_renewed_in_few_calls() {
 async fn a_renewal_that_finds_the_lock_gone_loses_it_at_once() {
     let (locks, redis) = locks().await;
     let locks = locks.with_renewal();
-    let ttl = TTL * 10;
-    let began = Instant::now();
+    let ttl = TTL * 3;
     let guard = taken(&locks, ttl).await;
+    let began = Instant::now();
     raw(&redis, "DEL", "lock", &[]);
     tokio::time::timeout(HANG, guard.lost()).await.unwrap();
-    assert!(began.elapsed() < ttl / 3 + SLACK * 5, "long before its TTL: {:?}", began.elapsed());
+    assert!(began.elapsed() < ttl * 3 / 4, "long before its TTL: {:?}", began.elapsed());
     assert_eq!(value(&redis), None);
 }
 
@@ -128,10 +124,10 @@ async fn renewals_without_an_answer_are_tolerated_until_the_deadline() {
     let ttl = TTL * 3;
     let guard = taken(&locks.with_renewal(), ttl).await;
     server.proxy().black_hole();
-    // Two thirds of it in the dark.
-    until(|| guard.remaining() < ttl / 3).await;
+    // Half of it in the dark, the first renewals among it.
+    until(|| guard.remaining() < ttl / 2).await;
     server.proxy().pass();
-    until(|| guard.remaining() > ttl / 2).await;
+    until(|| guard.remaining() > ttl * 3 / 4).await;
     assert!(!guard.is_lost());
 }
 
@@ -139,7 +135,7 @@ async fn renewals_without_an_answer_are_tolerated_until_the_deadline() {
 async fn a_guard_goes_on_over_a_restart_with_its_data() {
     let server = own_with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (locks, redis) = brittle(&server).await;
-    let ttl = TTL * 20;
+    let ttl = TTL * 5;
     let guard = taken(&locks.with_renewal(), ttl).await;
     until(|| guard.remaining() < ttl * 4 / 5).await;
     server.restart(Data::Kept);
@@ -152,30 +148,32 @@ async fn a_guard_goes_on_over_a_restart_with_its_data() {
 async fn a_restart_without_its_data_loses_the_guard() {
     let server = own();
     let (locks, _) = brittle(&server).await;
-    let ttl = TTL * 20;
+    let ttl = TTL * 5;
     let guard = taken(&locks.with_renewal(), ttl).await;
+    let began = Instant::now();
     server.restart(Data::Lost);
     tokio::time::timeout(HANG, guard.lost()).await.unwrap();
+    assert!(began.elapsed() < ttl * 3 / 4, "by the renewal: {:?}", began.elapsed());
 }
 
 /// All threads of the runtime are as busy as tasks can make them that let others run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_runtime_does_not_starve_it() {
     let (locks, _) = locks().await;
-    let guard = taken(&locks.with_renewal(), TTL * 2).await;
+    let guard = taken(&locks.with_renewal(), TTL).await;
     let mut busy = tokio::task::JoinSet::new();
-    for _ in 0..64 {
+    for _ in 0..32 {
         busy.spawn(async {
             loop {
                 let began = Instant::now();
-                while began.elapsed() < Duration::from_millis(2) {
+                while began.elapsed() < Duration::from_millis(1) {
                     std::hint::spin_loop();
                 }
                 tokio::task::yield_now().await;
             }
         });
     }
-    tokio::time::sleep(TTL * 6).await;
+    tokio::time::sleep(TTL * 2).await;
     assert!(!guard.is_lost());
 }
 
