@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use auth_adapter_redis::lock::{Acquire, Extend, Leases, LockToken, Release};
+use auth_adapter_redis::lock::{Acquire, AcquireFenced, Extend, Leases, LockToken, Release, Steal};
 use auth_adapter_redis::redis::aio::MultiplexedConnection;
 use auth_adapter_redis::redis::{self, Value, cmd};
 use criterion::Criterion;
@@ -18,7 +18,9 @@ const OWNER: &str = "bench-owner";
 fn main() {
     let bench = Bench::start();
     let mut criterion = Criterion::default().configure_from_args();
-    for verb in [acquire, extend, extend_many, release, inspect] {
+    let taking = [acquire, acquire_fenced, steal];
+    let keeping = [extend, extend_many, release, inspect, inspect_fenced];
+    for verb in taking.into_iter().chain(keeping) {
         verb(&mut criterion, &bench);
     }
     criterion.final_summary();
@@ -44,6 +46,66 @@ fn acquire(criterion: &mut Criterion, bench: &Bench) {
                 set.arg(key).arg(Holder::random(OWNER).text());
                 set.arg("NX").arg("PX").arg(TTL_MILLIS);
                 assert_eq!(send(&mut connection, &set).await, Value::Okay);
+            }
+        }
+    });
+    group.finish();
+}
+
+/// Against a fence by hand, which does without a script: a holder that dies between the two leaves a lock
+/// without one.
+fn acquire_fenced(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/acquire_fenced");
+    let locks = locks(bench);
+    side(&mut group, bench, "acquire_fenced", free, |keys, calls| {
+        let (locks, keys) = (locks.clone(), Arc::clone(keys));
+        async move {
+            for key in &keys[calls] {
+                let outcome = locks.acquire_fenced(key, TTL).await.unwrap();
+                assert!(matches!(outcome, AcquireFenced::Acquired { .. }), "{outcome:?}");
+            }
+        }
+    });
+    side(&mut group, bench, "SET NX PX, then INCR", free, |keys, calls| {
+        let (mut connection, keys) = (bench.connection.clone(), Arc::clone(keys));
+        async move {
+            for key in &keys[calls] {
+                let mut set = cmd("SET");
+                set.arg(key).arg(Holder::random(OWNER).text());
+                set.arg("NX").arg("PX").arg(TTL_MILLIS);
+                assert_eq!(send(&mut connection, &set).await, Value::Okay);
+                let fence = send(&mut connection, cmd("INCR").arg(format!("{key}:fence"))).await;
+                assert_eq!(fence, Value::Int(1));
+            }
+        }
+    });
+    group.finish();
+}
+
+fn steal(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/steal");
+    let locks = locks(bench);
+    side(&mut group, bench, "inspect_fenced, then steal", held_by_hand, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for (key, _) in &held[calls] {
+                let seen = locks.inspect_fenced(key).await.unwrap().unwrap();
+                let outcome = locks.steal(key, &seen, TTL).await.unwrap();
+                assert!(matches!(outcome, Steal::Stolen { .. }), "{outcome:?}");
+            }
+        }
+    });
+    let name = "GET, then SET PX, then INCR";
+    side(&mut group, bench, name, held_by_hand, |held, calls| {
+        let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
+        async move {
+            for (key, holder) in &held[calls] {
+                assert_eq!(get(&mut connection, key).await, *holder);
+                let mut set = cmd("SET");
+                set.arg(key).arg(Holder::random(OWNER).text()).arg("PX").arg(TTL_MILLIS);
+                assert_eq!(send(&mut connection, &set).await, Value::Okay);
+                let fence = send(&mut connection, cmd("INCR").arg(format!("{key}:fence"))).await;
+                assert_eq!(fence, Value::Int(1));
             }
         }
     });
@@ -182,6 +244,34 @@ fn inspect(criterion: &mut Criterion, bench: &Bench) {
                 assert_eq!(get(&mut connection, key).await, *holder);
                 let left = send(&mut connection, cmd("PTTL").arg(key)).await;
                 assert!(matches!(left, Value::Int(1..)), "{left:?}");
+            }
+        }
+    });
+    group.finish();
+}
+
+fn inspect_fenced(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/inspect_fenced");
+    let locks = locks(bench);
+    side(&mut group, bench, "inspect_fenced", held_by_hand, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for (key, _) in &held[calls] {
+                let seen = locks.inspect_fenced(key).await.unwrap().unwrap();
+                assert!(seen.owner.is_some() && seen.left.is_some(), "{seen:?}");
+            }
+        }
+    });
+    let name = "GET, then PTTL, then GET";
+    side(&mut group, bench, name, held_by_hand, |held, calls| {
+        let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
+        async move {
+            for (key, holder) in &held[calls] {
+                assert_eq!(get(&mut connection, key).await, *holder);
+                let left = send(&mut connection, cmd("PTTL").arg(key)).await;
+                assert!(matches!(left, Value::Int(1..)), "{left:?}");
+                let fence = send(&mut connection, cmd("GET").arg(format!("{key}:fence"))).await;
+                assert_eq!(fence, Value::Nil);
             }
         }
     });

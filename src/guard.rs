@@ -37,6 +37,7 @@ use std::time::Duration;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+use crate::key::Fence;
 use crate::lock::{Extend, LockToken, Release};
 use crate::releases::Pending;
 use clock::Moment;
@@ -101,6 +102,13 @@ impl LockGuard {
     /// What proves the hold to [`lock::Leases`](crate::lock::Leases) of the same owner.
     pub fn token(&self) -> &LockToken {
         &self.hold.token
+    }
+
+    /// The number of this hold, above that of every hold of this lock before that had one; none unless the
+    /// locks were made [with fencing](Locks::with_fencing). Send it with each write to what the lock
+    /// guards, which refuses an older one: as [`FencedStrings`](crate::FencedStrings) do.
+    pub fn fence(&self) -> Option<Fence> {
+        self.hold.fence
     }
 
     /// How long the lock can be trusted to be this guard's; zero once it is lost.
@@ -211,6 +219,7 @@ impl fmt::Debug for LockGuard {
         f.debug_struct("LockGuard")
             .field("key", &self.key())
             .field("owner", &self.owner())
+            .field("fence", &self.fence())
             .field("remaining", &self.remaining())
             .field("renewed", &self.keeping.is_some())
             .finish_non_exhaustive()

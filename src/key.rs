@@ -4,6 +4,8 @@
 //! A key names a thing without the application prefix; the prefix belongs to the
 //! [`Redis`](crate::Redis) handle, which writes it before every key that it sends.
 
+mod companion;
+mod fence;
 mod id;
 mod slot;
 mod timestamp;
@@ -11,6 +13,8 @@ mod ttl;
 
 use std::time::Duration;
 
+pub(crate) use companion::companion;
+pub use fence::Fence;
 pub use id::{SessionId, TokenHash, UserId, check_key};
 pub(crate) use id::{check_name, check_prefix};
 pub use slot::slot;

@@ -8,7 +8,7 @@
 //! lib                          what is public
 //!  └─ adapter, guard           policy: what happens when Redis is away, or a holder
 //!      └─ releases             locks that are freed in the background
-//!          └─ cache, lock, rate, session, refresh
+//!          └─ cache, lock, fence, rate, session, refresh
 //!                              the nouns: bind, call, decode; none knows another
 //!              └─ script       contracts, EVALSHA, the way back from NOSCRIPT
 //!                  └─ connection
@@ -20,6 +20,7 @@
 //! - [`adapter`]: [`CacheAdapter`], the seven operations that never fail, and [`RedisCacheAdapter`].
 //! - [`cache`] and [`lock`]: [`Cache`] and [`Leases`](lock::Leases), the same with every error told. A file
 //!   `src/noun.rs` wraps the scripts of `scripts/noun/`.
+//! - [`fence`]: [`FencedStrings`], which refuse the writes of a holder whose lock has gone on.
 //! - [`guard`]: [`Locks`] and [`LockGuard`], which knows its deadline, renews itself if told to, and
 //!   releases itself.
 //! - [`rate`]: [`RateLimiter`], limits that all instances share.
@@ -38,6 +39,7 @@ pub mod adapter;
 pub mod cache;
 mod connection;
 mod error;
+pub mod fence;
 pub mod guard;
 pub mod key;
 pub mod lock;
@@ -55,7 +57,9 @@ pub use adapter::{CacheAdapter, RedisCacheAdapter};
 pub use cache::Cache;
 pub use connection::{Redis, RedisBuilder};
 pub use error::{Error, Result, ServerError, ServerErrorKind, SlotFailure};
+pub use fence::FencedStrings;
 pub use guard::{LockGuard, Locks};
+pub use key::Fence;
 pub use rate::RateLimiter;
 /// The `redis` crate, for the connections and the values that this crate takes.
 pub use redis;

@@ -6,8 +6,10 @@
 //! What is assumed: the server's clock is not stepped forward within a lease; the server does not
 //! evict locks (`maxmemory-policy noeviction`; a handle warns at its first connect otherwise); and
 //! no failover comes between, since a replica that takes over may not have the lock yet. Where two
-//! holders must be impossible under all of these, the guarded resource has to check a fence.
+//! holders must be impossible under all of these, the guarded resource has to check a
+//! [`Fence`](crate::Fence).
 
+mod outcome;
 mod token;
 
 use std::sync::Arc;
@@ -15,17 +17,21 @@ use std::time::Duration;
 
 use crate::connection::Redis;
 use crate::error::{Error, Result};
-use crate::key::{check_key, check_name, left, millis};
+use crate::key::{Fence, check_key, check_name, companion, left, millis};
 use crate::script::{Operation, own};
 use token::Holder;
 
+pub use outcome::{Acquire, AcquireFenced, Extend, Holding, LockInfo, Release, Steal};
 pub use token::LockToken;
 
 static ACQUIRE: Operation = Operation::new(|| own("lock/acquire"));
+static ACQUIRE_FENCED: Operation = Operation::new(|| own("lock/acquire_fenced"));
 static EXTEND: Operation = Operation::new(|| own("lock/extend"));
 static EXTEND_MANY: Operation = Operation::new(|| own("lock/extend_many"));
 static RELEASE: Operation = Operation::new(|| own("lock/release"));
+static STEAL: Operation = Operation::new(|| own("lock/steal"));
 static INSPECT: Operation = Operation::new(|| own("lock/inspect"));
+static INSPECT_FENCED: Operation = Operation::new(|| own("lock/inspect_fenced"));
 
 /// The most leases of one [`Leases::extend_many`]: the server does nothing else meanwhile.
 const MAX_LEASES: usize = 1000;
@@ -52,62 +58,6 @@ const MAX_LEASES: usize = 1000;
 pub struct Leases {
     redis: Redis,
     owner: Arc<str>,
-}
-
-/// What came of an acquire.
-#[derive(Debug)]
-#[must_use = "an acquired lock is released by its token"]
-pub enum Acquire {
-    /// The lock is this token's, for the TTL counted from when the server executed the call, at the
-    /// earliest when it was sent.
-    Acquired(LockToken),
-    /// Another holds it.
-    Held {
-        /// The time left of its lease; none where it has no end.
-        left: Option<Duration>,
-    },
-    /// The call was sent and not answered: the lock may be this token's. Either
-    /// [retry](Leases::retry_acquire) with the same token or [release](Leases::release) it.
-    Unknown {
-        /// The token that may hold the lock.
-        token: LockToken,
-        /// What happened.
-        error: Error,
-    },
-}
-
-/// What came of an extend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Extend {
-    /// The lock is still this token's.
-    Extended {
-        /// The time left of the lease: the TTL asked for, or more where more was left.
-        left: Duration,
-    },
-    /// The lease ended before; another may hold the lock now. Final: the token never holds again.
-    NotOurs,
-}
-
-/// What came of a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Release {
-    /// The lock was this token's and is free now.
-    Freed,
-    /// It was no longer this token's: the lease ended, or an earlier execution of this release freed
-    /// it. Whatever is there is left alone.
-    NotOurs,
-}
-
-/// Who holds a lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockInfo {
-    /// The owner's name; none where other software took the lock.
-    pub owner: Option<String>,
-    /// The time left of the lease; none where it has no end.
-    pub left: Option<Duration>,
 }
 
 impl Leases {
@@ -173,6 +123,48 @@ impl Leases {
             Ok(0) => Ok(Acquire::Acquired(token)),
             Ok(ms) => Ok(Acquire::Held { left: left(ms) }),
             Err(error) if error.may_have_executed() => Ok(Acquire::Unknown { token, error }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// [Acquires](Self::acquire) with a [`Fence`], a number above that of every hold of this lock that
+    /// had one. One round trip.
+    ///
+    /// It is the last fence and one, or the server's microseconds where those are more. So it rises as
+    /// long as either survives: the counter, a key beside the lock that stays until a day after the
+    /// lease; or a server's clock that is not behind the last fence.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire); [`Error::Server`] with `BADVALUE` where the counter's key holds
+    /// another string; [`Error::CrossSlot`] on a cluster for a key that has a closing brace and no hash
+    /// tag.
+    pub async fn acquire_fenced(&self, key: &str, ttl: Duration) -> Result<AcquireFenced> {
+        self.retry_acquire_fenced(key, LockToken::new()?, ttl).await
+    }
+
+    /// Acquires again under the token of an [unknown](AcquireFenced::Unknown) acquire, as
+    /// [`retry_acquire`](Self::retry_acquire) does: where that took the lock, under the fence that it got.
+    /// One round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_fenced`](Self::acquire_fenced).
+    pub async fn retry_acquire_fenced(
+        &self,
+        key: &str,
+        token: LockToken,
+        ttl: Duration,
+    ) -> Result<AcquireFenced> {
+        check_key(key)?;
+        let ttl = millis("TTL", ttl)?;
+        let call = ACQUIRE_FENCED.call(&self.redis).key("lock", key);
+        let call = call.key("fence", &self.counter(key));
+        let call = call.arg("holder", self.holder(&token)).arg("ttl", ttl);
+        match call.run().await {
+            Ok((0, number)) => told(number).map(|fence| AcquireFenced::Acquired { token, fence }),
+            Ok((ms, _)) => Ok(AcquireFenced::Held { left: left(ms) }),
+            Err(error) if error.may_have_executed() => Ok(AcquireFenced::Unknown { token, error }),
             Err(error) => Err(error),
         }
     }
@@ -248,8 +240,55 @@ impl Leases {
         Ok(held.map(|(holder, ms)| LockInfo { owner: token::owner(&holder), left: left(ms) }))
     }
 
+    /// The hold of the lock at `key`, if anyone has it, with its [`Fence`]: whom one can
+    /// [steal](Self::steal) from. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`inspect`](Self::inspect), and [`Error::CrossSlot`] as with
+    /// [`acquire_fenced`](Self::acquire_fenced).
+    pub async fn inspect_fenced(&self, key: &str) -> Result<Option<Holding>> {
+        check_key(key)?;
+        let call = INSPECT_FENCED.call(&self.redis).key("lock", key);
+        let call = call.key("fence", &self.counter(key));
+        let held: Option<(Vec<u8>, i64, Vec<u8>)> = call.run().await?;
+        Ok(held.map(|(lock, ms, counter)| Holding::new(lock, ms, counter)))
+    }
+
+    /// Takes the lock at `key` for `ttl` from the hold that was [seen](Self::inspect_fenced), whatever is
+    /// left of its lease, with a new [`Fence`]. From another hold it takes nothing. For operators: the
+    /// holder may be at work. One round trip.
+    ///
+    /// The holder is not told. It learns of it from its next `extend`: a guard with renewal within a third
+    /// of its TTL, if it can reach the server. Else it believes in its hold until its own deadline, for as
+    /// long as its lease had [left](Holding::left). What stops its writes until then is a resource that
+    /// refuses an older fence.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_fenced`](Self::acquire_fenced). A call that may have been executed is
+    /// [`Steal::Unknown`] instead.
+    pub async fn steal(&self, key: &str, from: &Holding, ttl: Duration) -> Result<Steal> {
+        check_key(key)?;
+        let (token, ttl) = (LockToken::new()?, millis("TTL", ttl)?);
+        let call = STEAL.call(&self.redis).key("lock", key).key("fence", &self.counter(key));
+        let call = call.arg("from", &from.seen.lock).arg("seen", &from.seen.counter);
+        let call = call.arg("holder", self.holder(&token)).arg("ttl", ttl);
+        match call.run().await {
+            Ok(0) => Ok(Steal::Changed),
+            Ok(number) => told(number).map(|fence| Steal::Stolen { token, fence }),
+            Err(error) if error.may_have_executed() => Ok(Steal::Unknown { token, error }),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn redis(&self) -> &Redis {
         &self.redis
+    }
+
+    /// Where the fences of a lock are counted.
+    fn counter(&self, key: &str) -> String {
+        companion(self.redis.prefix(), key, "fence")
     }
 
     fn holder<'a>(&'a self, token: &'a LockToken) -> Holder<'a> {
@@ -263,4 +302,13 @@ fn extended(ms: i64) -> Extend {
         0 => Extend::NotOurs,
         ms => Extend::Extended { left: Duration::from_millis(ms.unsigned_abs()) },
     }
+}
+
+/// What the scripts tell of a fence.
+fn told(number: i64) -> Result<Fence> {
+    Fence::told(number).ok_or_else(|| Error::Reply {
+        call: "lock".to_owned(),
+        expected: "fence".to_owned(),
+        got: "another number".to_owned(),
+    })
 }

@@ -3,116 +3,18 @@
 
 #[path = "between/refresh.rs"]
 mod refresh;
+#[path = "between/step.rs"]
+mod step;
 mod support;
 
 use auth_adapter_redis::Redis;
 use auth_adapter_redis::lock::{Acquire, Leases, Release};
 use auth_adapter_redis::redis::Value;
-use auth_adapter_redis::script::{Call, Repeat, library};
+use auth_adapter_redis::script::Repeat;
 use auth_adapter_redis::testing::{Data, Server};
+use step::{Step, counter};
 use support::target::{own, own_with, shared};
 use support::{LONG, comes_alive, holder, raw, raw_on, redis, redis_on, script};
-
-/// In microseconds: what a rate limit takes to give one back.
-const HOUR: u64 = 3_600_000_000;
-
-/// A script as one of two callers calls it: those of locks on the key `lock`, those of sessions on one
-/// user for a session of the caller's own.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Step {
-    script: &'static str,
-    who: char,
-}
-
-impl Step {
-    /// One of each script of this crate, whoever is added; `between/refresh.rs` has those of tokens.
-    fn all(who: char) -> Vec<Self> {
-        let ours = library().iter().map(|script| script.name());
-        ours.filter(|name| !name.starts_with("refresh/"))
-            .map(|script| Self { script, who })
-            .collect()
-    }
-
-    /// Those of locks and of the cache; `tests/session/repeat.rs` has the others.
-    fn plain(who: char) -> Vec<Self> {
-        let of_user = |step: &Self| step.script.starts_with("session/");
-        Self::all(who).into_iter().filter(|step| !of_user(step)).collect()
-    }
-
-    /// Those that another holder calls otherwise.
-    fn of_another(who: char) -> Vec<Self> {
-        let args = |step: &Self| script(step.script).contract().args.iter();
-        let all = Self::all(who).into_iter();
-        all.filter(|step| args(step).any(|arg| arg.name == "holder")).collect()
-    }
-
-    async fn run(self, redis: &Redis) -> Value {
-        let script = script(self.script);
-        let (call, holder) = (script.call(redis), holder(self.who));
-        let call = match self.script {
-            "lock/acquire" | "lock/extend" => {
-                call.key("lock", "lock").arg("holder", holder).arg("ttl", 60_000)
-            }
-            "lock/extend_many" => {
-                let call = script.call_many(redis, 1).keys("lock", ["lock"]);
-                call.args("holder", [(holder, 60_000)])
-            }
-            "lock/release" => call.key("lock", "lock").arg("holder", holder),
-            "lock/inspect" => call.key("lock", "lock"),
-            "cache/delete_many" => {
-                script.call_many(redis, 2).keys("key", ["{k}cached", "{k}also cached"])
-            }
-            "rate/check" => {
-                call.key("bucket", "{r}one").arg("spend", HOUR).arg("horizon", 2 * HOUR)
-            }
-            "rate/check_many" => {
-                let call = script.call_many(redis, 2).keys("bucket", ["{r}one", "{r}two"]);
-                call.args("quota", [HOUR, 2 * HOUR, HOUR, 3 * HOUR])
-            }
-            "rate/peek" => call.key("bucket", "{r}one").arg("horizon", 2 * HOUR),
-            "rate/reset" => call.key("bucket", "{r}one"),
-            _ => self.on_sessions(redis),
-        };
-        call.run().await.unwrap()
-    }
-
-    /// The same words each time, so that the second is a call that was resent.
-    fn on_sessions(self, redis: &Redis) -> Call<'_> {
-        let id = self.who.to_string();
-        let nonce = id.repeat(32);
-        let call = script(self.script).call_many(redis, 0).key("state", "{u}state");
-        match self.script {
-            "session/check" => call.arg("session", id).arg("nonce", nonce).arg("database", 1),
-            "session/confirm" => {
-                let call = call.arg("session", id).arg("version", "another").arg("asked", AGES);
-                let call = call.arg("created", 1).arg("expires", AGES);
-                call.arg("record", "r").arg("lasts", 300_000)
-            }
-            "session/create" => {
-                let call = call.arg("session", id).arg("nonce", nonce).arg("created", 1);
-                let call = call.arg("expires", AGES).arg("record", "r");
-                call.arg("max", 1).arg("database", 0)
-            }
-            "session/fill" => {
-                let call = call.arg("version", "another").arg("asked", AGES);
-                let call = call.arg("lasts", 300_000).arg("complete", 300_000);
-                call.args("session", [(id, 1, AGES, "r")])
-            }
-            "session/list" => call.arg("nonce", nonce).arg("database", 0),
-            "session/touch" => call.arg("session", id).arg("debounce", AGES / 2).arg("database", 0),
-            "session/revoke" => {
-                let call = call.keys("also", []).arg("nonce", nonce);
-                call.arg("longest", 60_000).args("session", [id])
-            }
-            "session/revoke_all" => call.keys("also", []).arg("nonce", nonce),
-            "session/revoke_others" => call.keys("also", []).arg("stays", id).arg("nonce", nonce),
-            other => panic!("say here how {other} is called"),
-        }
-    }
-}
-
-/// An instant far away, in epoch milliseconds.
-const AGES: u64 = 1 << 43;
 
 /// A reply without its times.
 fn outcome(reply: &Value) -> String {
@@ -128,22 +30,31 @@ fn outcome(reply: &Value) -> String {
     }
 }
 
-/// All that the scripts can change: the lock, the time it has left, a cached value, and when two
-/// buckets are full again.
+/// All that the scripts can change: the lock, the time it has left and its last fence, a cached value, a
+/// fenced one, and when two buckets are full again.
 #[derive(Debug, PartialEq)]
 struct State {
     lock: Option<String>,
     left: i64,
+    /// The last fence, and whose it is.
+    counter: Option<(u64, String)>,
     cached: Option<String>,
+    resource: Option<String>,
     buckets: [Option<String>; 2],
 }
 
 fn state(redis: &Redis) -> State {
-    let text = |key| raw(redis, "GET", key, &[]).text().map(str::to_owned);
+    let text = |key: &str| raw(redis, "GET", key, &[]).text().map(str::to_owned);
+    let counted = text(&counter(redis)).map(|counted| {
+        let (number, whose) = counted.split_once(':').unwrap();
+        (number.parse().unwrap(), whose.to_owned())
+    });
     State {
         lock: text("lock"),
+        counter: counted,
         left: raw(redis, "PTTL", "lock", &[]).int().unwrap(),
         cached: text("{k}cached"),
+        resource: text("{f}resource"),
         buckets: ["{r}one", "{r}two"].map(text),
     }
 }
@@ -182,7 +93,9 @@ mod repeat {
         let mine = holder(step.who);
         let free_or_mine = before.lock.is_none() || before.lock.as_deref() == Some(&*mine);
         let lock_may_change = match step.script {
-            "lock/acquire" | "lock/release" => free_or_mine,
+            "lock/acquire" | "lock/acquire_fenced" | "lock/release" => free_or_mine,
+            // From whom it was to steal, and has not stolen before.
+            "lock/steal" => before.lock.as_deref() == Some("theirs") && before.counter.is_none(),
             _ => false,
         };
         if !lock_may_change {
@@ -195,6 +108,14 @@ mod repeat {
                 assert!(after.left <= before.left, "another's lease moved: {story}");
             }
         }
+        let mints = matches!(step.script, "lock/acquire_fenced" | "lock/steal");
+        let counted_mine = before.counter.as_ref().is_some_and(|(_, whose)| *whose == mine);
+        if !mints || counted_mine || after.lock.as_deref() != Some(&*mine) {
+            assert_eq!(before.counter, after.counter, "{story}");
+        } else {
+            assert!(before.counter < after.counter, "{story}");
+        }
+        assert_eq!(before.resource, after.resource, "{story}");
         if step.script != "cache/delete_many" {
             assert_eq!(before.cached, after.cached, "{story}");
         }
@@ -211,7 +132,8 @@ mod repeat {
     /// What can happen between, of the scripts those of one noun: others have no key in common.
     fn events(step: Step) -> Vec<Event> {
         let noun = |step: Step| step.script.split_once('/').unwrap().0;
-        let calls = Step::all('a').into_iter().chain(Step::of_another('b'));
+        let next = Step { script: "fence/check_and_set", who: 'c' };
+        let calls = Step::all('a').into_iter().chain(Step::of_another('b')).chain([next]);
         let calls = calls.filter(|&other| noun(other) == noun(step)).map(Event::Call);
         let events = [Event::Nothing, Event::Expires, Event::ForeignLock, Event::Cached];
         events.into_iter().chain(calls).collect()
@@ -221,18 +143,20 @@ mod repeat {
     #[tokio::test]
     async fn a_second_execution_undoes_nothing_that_came_between() {
         let first = redis().await;
+        let acquire = Step { script: "lock/acquire", who: 'a' };
         let mut stories = 0;
         for step in Step::plain('a') {
             let events = events(step);
             for one in &events {
                 for two in &events {
-                    for held in [false, true] {
+                    for held in [None, Some('a'), Some('f')] {
                         stories += 1;
                         let prefix = format!("{}{stories}:", first.prefix());
                         let redis = first.clone().with_prefix(&prefix).unwrap();
-                        if held {
-                            let acquire = Step { script: "lock/acquire", who: 'a' };
-                            acquire.run(&redis).await;
+                        match held {
+                            Some('a') => drop(acquire.run(&redis).await),
+                            Some(_) => Event::ForeignLock.happen(&redis).await,
+                            None => {}
                         }
                         step.run(&redis).await;
                         one.happen(&redis).await;
@@ -240,13 +164,13 @@ mod repeat {
                         let before = state(&redis);
                         step.run(&redis).await;
                         let after = state(&redis);
-                        let story = format!("held {held}, {step:?}, {one:?}, {two:?}, again");
+                        let story = format!("held {held:?}, {step:?}, {one:?}, {two:?}, again");
                         check(step, &before, &after, &story);
                     }
                 }
             }
         }
-        assert!(stories >= (5 * 13 * 13 + 4 * 8 * 8 + 5 * 5) * 2);
+        assert!(stories >= (8 * 18 * 18 + 4 * 8 * 8 + 7 * 7 + 5 * 5) * 3);
     }
 
     /// With nothing between, the second execution leaves the state as the first did, and says so
@@ -265,6 +189,7 @@ mod repeat {
                 let second = outcome(&step.run(&redis).await);
                 let after = state(&redis);
                 assert_eq!((&before.lock, &before.cached), (&after.lock, &after.cached));
+                assert_eq!((&before.counter, &before.resource), (&after.counter, &after.resource));
                 if script(step.script).contract().repeat == Repeat::Same {
                     assert_eq!(before.buckets, after.buckets, "{step:?}");
                 }

@@ -7,6 +7,8 @@ mod acquire;
 mod close;
 #[path = "guard/dropped.rs"]
 mod dropped;
+#[path = "guard/fenced.rs"]
+mod fenced;
 #[path = "guard/lost.rs"]
 mod lost;
 #[path = "guard/paused.rs"]

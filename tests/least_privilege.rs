@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use auth_adapter_redis::key::{SessionId, Timestamp, UserId, slot};
-use auth_adapter_redis::lock::{Acquire, Leases};
+use auth_adapter_redis::lock::{Acquire, AcquireFenced, Leases, Steal};
 use auth_adapter_redis::rate::Quota;
 use auth_adapter_redis::script::library;
 use auth_adapter_redis::session::{Authority, Check, Create, RevokeError, Row};
 use auth_adapter_redis::testing::{Cluster, SentinelGroup, Server, random_prefix};
 use auth_adapter_redis::{
-    Cache, Error, RateLimiter, Redis, RedisBuilder, RefreshToken, RefreshTokens, ServerErrorKind,
-    Sessions,
+    Cache, Error, FencedStrings, RateLimiter, Redis, RedisBuilder, RefreshToken, RefreshTokens,
+    ServerErrorKind, Sessions,
 };
 use support::{
     HANG, LONG, ROOT, assert_server, create_session, events, least_privilege as user, quick,
@@ -84,6 +84,7 @@ async fn every_operation(redis: &Redis) -> Result<(), Error> {
     let _left = locks.extend_many(&[("lock", &token, LONG * 3)]).await?;
     locks.inspect("lock").await?;
     let _freed = locks.release("lock", &token).await?;
+    fences(redis, &locks).await?;
     let (limiter, quota) = (RateLimiter::new(redis.clone()), Quota::per_hour(5));
     let _allowed = limiter.check("{k}rate", &quota, 1).await?;
     let _allowed = limiter.check_many(&[("{k}rate", quota), ("{k}too", quota)], 1).await?;
@@ -92,6 +93,20 @@ async fn every_operation(redis: &Redis) -> Result<(), Error> {
     every_operation_on_sessions(redis).await?;
     refresh_tokens(redis).await?;
     library().load(redis).await
+}
+
+/// In another slot than that of the lock, since half a slot refuses two keys that are not there.
+async fn fences(redis: &Redis, locks: &Leases) -> Result<(), Error> {
+    let acquired = locks.acquire_fenced("{f}lock", LONG).await?;
+    let AcquireFenced::Acquired { token, fence } = acquired else { panic!("it is free") };
+    let again = locks.retry_acquire_fenced("{f}lock", token, LONG).await?;
+    assert!(matches!(again, AcquireFenced::Acquired { .. }));
+    let seen = locks.inspect_fenced("{f}lock").await?.expect("it is held");
+    let stolen = locks.steal("{f}lock", &seen, LONG).await?;
+    let Steal::Stolen { token, .. } = stolen else { panic!("it was just seen") };
+    let _freed = locks.release("{f}lock", &token).await?;
+    let _set = FencedStrings::new(redis.clone()).check_and_set("{f}k", "v", fence).await?;
+    Ok(())
 }
 
 async fn every_operation_on_sessions(redis: &Redis) -> Result<(), Error> {

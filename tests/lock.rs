@@ -1,7 +1,13 @@
 //! Locks on a real server: only their owner releases them, whatever comes between.
 
+#[path = "lock/acquire_fenced.rs"]
+mod acquire_fenced;
 #[path = "lock/extend_many.rs"]
 mod extend_many;
+#[path = "lock/inspect_fenced.rs"]
+mod inspect_fenced;
+#[path = "lock/steal.rs"]
+mod steal;
 mod support;
 
 use std::time::Duration;

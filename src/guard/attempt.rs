@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::clock::{Moment, trusted};
 use super::hold::Hold;
 use crate::error::{Error, Result};
-use crate::lock::{Acquire, Leases, LockToken};
+use crate::key::Fence;
+use crate::lock::{Acquire, AcquireFenced, Leases, LockToken};
 use crate::releases::{Pending, Releases};
 
 /// Dropped at any time it leaves no lock behind: what it may have taken is released in the background.
@@ -15,6 +16,7 @@ pub(super) struct Attempt<'a> {
     releases: &'a Releases,
     key: Arc<str>,
     ttl: Duration,
+    fenced: bool,
     token: LockToken,
     /// What was sent and may have taken the lock.
     sent: Option<(Moment, Pending)>,
@@ -30,18 +32,26 @@ pub(super) enum Sent {
     Unknown(Error),
 }
 
+/// What the server answers, with a fence or without.
+enum Answer {
+    Acquired(Option<Fence>),
+    Held { left: Option<Duration> },
+    Unknown(Error),
+}
+
 impl<'a> Attempt<'a> {
     pub(super) fn new(
         leases: &'a Leases,
         releases: &'a Releases,
         key: &str,
         ttl: Duration,
+        fenced: bool,
     ) -> Result<Self> {
         if trusted(ttl).is_zero() {
             return Err(Error::invalid("TTL", "must be at least 3 milliseconds"));
         }
         let token = LockToken::new()?;
-        Ok(Self { leases, releases, key: key.into(), ttl, token, sent: None })
+        Ok(Self { leases, releases, key: key.into(), ttl, fenced, token, sent: None })
     }
 
     /// Whether it would be lost as soon as it is won: the time counts from when it was first sent.
@@ -61,20 +71,21 @@ impl<'a> Attempt<'a> {
             let pending = self.releases.pending(self.leases, &self.key, &self.token, self.ttl);
             (Moment::now(), pending)
         });
-        let outcome = self.leases.retry_acquire(&self.key, self.token.clone(), self.ttl).await;
+        let outcome = self.call().await;
         let waited = Moment::now().since(started);
         let outcome = match outcome {
-            Ok(Acquire::Acquired(token)) if waited < trusted(self.ttl) => {
+            Ok(Answer::Acquired(fence)) if waited < trusted(self.ttl) => {
                 let (leases, key) = (self.leases.clone(), Arc::clone(&self.key));
-                let hold = Hold::new(leases, key, token, self.ttl, started);
+                let token = self.token.clone();
+                let hold = Hold::new(leases, key, token, fence, self.ttl, started);
                 return Ok(Sent::Acquired(Arc::new(hold), pending));
             }
-            Ok(Acquire::Acquired(_)) => {
+            Ok(Answer::Acquired(_)) => {
                 let why = "the answer came when the lease could have ended".to_owned();
                 Ok(Sent::Unknown(Error::Unanswered { waited, why }))
             }
-            Ok(Acquire::Unknown { error, .. }) => Ok(Sent::Unknown(error)),
-            Ok(Acquire::Held { left }) => Ok(Sent::Held { left }),
+            Ok(Answer::Unknown(error)) => Ok(Sent::Unknown(error)),
+            Ok(Answer::Held { left }) => Ok(Sent::Held { left }),
             Err(error) => Err(error),
         };
         // What was sent before may still be on its way.
@@ -84,5 +95,21 @@ impl<'a> Attempt<'a> {
             self.sent = Some((started, pending));
         }
         outcome
+    }
+    async fn call(&self) -> Result<Answer> {
+        let (key, token) = (&self.key, self.token.clone());
+        Ok(if self.fenced {
+            match self.leases.retry_acquire_fenced(key, token, self.ttl).await? {
+                AcquireFenced::Acquired { fence, .. } => Answer::Acquired(Some(fence)),
+                AcquireFenced::Held { left } => Answer::Held { left },
+                AcquireFenced::Unknown { error, .. } => Answer::Unknown(error),
+            }
+        } else {
+            match self.leases.retry_acquire(key, token, self.ttl).await? {
+                Acquire::Acquired(_) => Answer::Acquired(None),
+                Acquire::Held { left } => Answer::Held { left },
+                Acquire::Unknown { error, .. } => Answer::Unknown(error),
+            }
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::clock::{Moment, trusted};
+use crate::key::Fence;
 use crate::lock::{Extend, Leases, LockToken};
 
 /// The timers of the runtime do not count a suspend: whoever waits for the clock looks at it again
@@ -19,6 +20,7 @@ pub(super) struct Hold {
     pub(super) leases: Leases,
     pub(super) key: Arc<str>,
     pub(super) token: LockToken,
+    pub(super) fence: Option<Fence>,
     /// What was asked for, and what a renewal asks for.
     pub(super) ttl: Duration,
     /// Before it was first asked for.
@@ -41,12 +43,13 @@ impl Hold {
         leases: Leases,
         key: Arc<str>,
         token: LockToken,
+        fence: Option<Fence>,
         ttl: Duration,
         started: Moment,
     ) -> Self {
         let until = Some(started.after(trusted(ttl)));
         let state = Mutex::new(State { until, longest: ttl });
-        Self { leases, key, token, ttl, started, state, changed: Notify::new() }
+        Self { leases, key, token, fence, ttl, started, state, changed: Notify::new() }
     }
 
     /// How long the lock can still be trusted in; zero once it is lost.

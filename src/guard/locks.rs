@@ -46,6 +46,7 @@ const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 pub struct Locks {
     leases: Leases,
     renews: bool,
+    fences: bool,
     shared: Arc<Shared>,
 }
 
@@ -90,7 +91,7 @@ impl Acquisition {
 impl Locks {
     /// Locks on this handle, without renewal, in the name `pid-` and the process id.
     pub fn new(redis: Redis) -> Self {
-        Self { leases: Leases::new(redis), renews: false, shared: Arc::default() }
+        Self { leases: Leases::new(redis), renews: false, fences: false, shared: Arc::default() }
     }
 
     /// The same in another name, for whoever inspects a lock, sharing nothing with those before. The
@@ -102,7 +103,7 @@ impl Locks {
     pub fn with_owner(self, owner: &str) -> Result<Self> {
         let leases = self.leases.with_owner(owner)?;
         // One renewal is for leases of one owner.
-        Ok(Self { leases, renews: self.renews, shared: Arc::default() })
+        Ok(Self { leases, shared: Arc::default(), ..self })
     }
 
     /// The same with guards that are renewed in the background, at a third of their TTL, until they
@@ -114,6 +115,13 @@ impl Locks {
     /// the guard's deadline; one that finds the lock gone makes the guard lost at once.
     pub fn with_renewal(mut self) -> Self {
         self.renews = true;
+        self
+    }
+
+    /// The same with guards that have a [fence](LockGuard::fence), for resources that refuse an older
+    /// one. All who take a lock of one name should have it: a hold without one cannot be told apart.
+    pub fn with_fencing(mut self) -> Self {
+        self.fences = true;
         self
     }
 
@@ -195,7 +203,7 @@ impl Locks {
         if self.is_closed() {
             return Err(Error::Unavailable("these locks are closed".to_owned()));
         }
-        Attempt::new(&self.leases, &self.shared.releases, key, ttl)
+        Attempt::new(&self.leases, &self.shared.releases, key, ttl, self.fences)
     }
 
     fn is_closed(&self) -> bool {
@@ -218,7 +226,10 @@ impl Default for Shared {
 impl fmt::Debug for Locks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Locks");
-        debug.field("leases", &self.leases).field("renews", &self.renews);
+        debug
+            .field("leases", &self.leases)
+            .field("renews", &self.renews)
+            .field("fences", &self.fences);
         debug.field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }

@@ -19,6 +19,11 @@ pub fn slot(key: &[u8]) -> u16 {
     crc16::State::<crc16::XMODEM>::calculate(hash_tag(key)) % SLOTS
 }
 
+/// Whether a part of the key alone decides its slot.
+pub(super) fn has_tag(key: &[u8]) -> bool {
+    hash_tag(key).len() < key.len()
+}
+
 fn hash_tag(key: &[u8]) -> &[u8] {
     let Some(open) = key.iter().position(|&b| b == b'{') else {
         return key;
