@@ -10,6 +10,7 @@ mod dial;
 mod flight;
 mod given;
 mod link;
+mod place;
 mod reply;
 mod sentinel;
 mod state;

@@ -9,6 +9,7 @@
 //! holders must be impossible under all of these, the guarded resource has to check a
 //! [`Fence`](crate::Fence).
 
+mod list;
 mod outcome;
 mod token;
 

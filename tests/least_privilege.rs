@@ -83,6 +83,7 @@ async fn every_operation(redis: &Redis) -> Result<(), Error> {
     let _left = locks.extend("lock", &token, LONG * 2).await?;
     let _left = locks.extend_many(&[("lock", &token, LONG * 3)]).await?;
     locks.inspect("lock").await?;
+    assert_eq!(locks.list("lo").await?.len(), 1);
     let _freed = locks.release("lock", &token).await?;
     fences(redis, &locks).await?;
     let (limiter, quota) = (RateLimiter::new(redis.clone()), Quota::per_hour(5));

@@ -6,6 +6,8 @@ mod acquire_fenced;
 mod extend_many;
 #[path = "lock/inspect_fenced.rs"]
 mod inspect_fenced;
+#[path = "lock/list.rs"]
+mod list;
 #[path = "lock/steal.rs"]
 mod steal;
 mod support;

@@ -119,25 +119,36 @@ impl Cluster {
 
     /// Sends a command to every primary, side by side: all replies, or an error of one.
     pub(super) async fn call_all(&self, cmd: &Cmd, deadline: Deadline) -> Result<Vec<Value>> {
-        deadline.bound(self.serving(None)).await??;
         let mut calls = JoinSet::new();
-        for node in self.primaries() {
+        for node in self.known_primaries(deadline).await? {
             let cmd = cmd.clone();
-            calls.spawn(async move {
-                let mut sent = Sent::default();
-                let call = node.link.call(Request::Plain(&cmd), deadline, &mut sent);
-                let answer = timeout_at(deadline.at, call).await;
-                answer.unwrap_or_else(|_| {
-                    node.link.suspect();
-                    Err(deadline.too_late(sent.anything()))
-                })
-            });
+            calls.spawn(async move { node.call(&cmd, deadline).await });
         }
         let answers: Result<Vec<_>> = calls.join_all().await.into_iter().collect();
         if answers.as_ref().is_err_and(Error::is_node_fault) {
             self.discovery.stale(None);
         }
         answers
+    }
+
+    /// Sends a command to this primary, wherever its keys are.
+    pub(super) async fn call_on(
+        &self,
+        node: &Node,
+        cmd: &Cmd,
+        deadline: Deadline,
+    ) -> Result<Value> {
+        let answer = node.call(cmd, deadline).await;
+        if answer.as_ref().is_err_and(Error::is_node_fault) {
+            self.discovery.stale(None);
+        }
+        answer
+    }
+
+    /// The primaries, once there are any.
+    pub(super) async fn known_primaries(&self, deadline: Deadline) -> Result<Vec<Arc<Node>>> {
+        deadline.bound(self.serving(None)).await??;
+        Ok(self.primaries())
     }
 
     /// Who is loading which script onto the node that serves a command's first key.
@@ -213,6 +224,18 @@ impl Cluster {
             View::Known(map) => map.primaries().to_vec(),
             _ => Vec::new(),
         }
+    }
+}
+
+impl Node {
+    async fn call(&self, cmd: &Cmd, deadline: Deadline) -> Result<Value> {
+        let mut sent = Sent::default();
+        let call = self.link.call(Request::Plain(cmd), deadline, &mut sent);
+        let answer = timeout_at(deadline.at, call).await;
+        answer.unwrap_or_else(|_| {
+            self.link.suspect();
+            Err(deadline.too_late(sent.anything()))
+        })
     }
 }
 

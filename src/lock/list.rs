@@ -1,0 +1,92 @@
+//! All locks of some names.
+
+use std::collections::BTreeSet;
+
+use redis::cmd;
+use tokio::task::JoinSet;
+
+use super::{Leases, LockInfo};
+use crate::error::{Error, Result, ServerErrorKind};
+use crate::key::check_key;
+use crate::script::decode;
+
+/// About so many keys are looked at in one command: the server does nothing else meanwhile.
+const PAGE: usize = 1000;
+/// How many locks are looked at at a time.
+const AT_ONCE: usize = 64;
+
+impl Leases {
+    /// Who holds the locks whose keys begin so, in the order of their keys. For operators: the server
+    /// looks at all keys that it has, a thousand in one round trip, and at each string whose key begins so
+    /// in one more. On a cluster every primary is asked in turn.
+    ///
+    /// A lock that is taken or freed meanwhile may be in it or not. Locks of other software cannot be
+    /// told from other strings, and are left out, as are keys that are no text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a beginning that no key can have; [`Error::Config`] on a
+    /// `ClusterConnection` of the caller's, which names no nodes; else as [`inspect`](Self::inspect).
+    pub async fn list(&self, beginning: &str) -> Result<Vec<(String, LockInfo)>> {
+        if !beginning.is_empty() {
+            check_key(beginning)?;
+        }
+        let keys: Vec<String> = self.strings(beginning).await?.into_iter().collect();
+        let mut locks = Vec::new();
+        for keys in keys.chunks(AT_ONCE) {
+            let mut calls = JoinSet::new();
+            for key in keys {
+                let (leases, key) = (self.clone(), key.clone());
+                calls.spawn(async move { (leases.inspect(&key).await, key) });
+            }
+            for (held, key) in calls.join_all().await {
+                match held {
+                    Ok(Some(info)) if info.owner.is_some() => locks.push((key, info)),
+                    Ok(_) => {}
+                    // Something else has come to be there.
+                    Err(error) if error.server_kind() == Some(ServerErrorKind::WrongType) => {}
+                    // A key that no lock can have.
+                    Err(Error::InvalidInput { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        locks.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(locks)
+    }
+
+    /// The keys of strings, without the handle's prefix.
+    async fn strings(&self, beginning: &str) -> Result<BTreeSet<String>> {
+        let prefix = self.redis.prefix();
+        let pattern = format!("{}*", literally(&format!("{prefix}{beginning}")));
+        let mut keys = BTreeSet::new();
+        for place in self.redis.places().await? {
+            let mut cursor = "0".to_owned();
+            loop {
+                let mut scan = cmd("SCAN");
+                scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
+                let reply = place.command(scan.arg("TYPE").arg("string")).await?;
+                let (next, page): (String, Vec<Vec<u8>>) = decode("SCAN", reply)?;
+                let texts = page.into_iter().filter_map(|key| String::from_utf8(key).ok());
+                keys.extend(texts.filter_map(|key| key.strip_prefix(prefix).map(str::to_owned)));
+                if next == "0" {
+                    break;
+                }
+                cursor = next;
+            }
+        }
+        Ok(keys)
+    }
+}
+
+/// A pattern that only this text matches.
+fn literally(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
