@@ -1,5 +1,5 @@
 //! Strings that only the newest holder of a lock writes: the guarded side of a
-//! [`Fence`](crate::Fence).
+//! [`Fence`].
 //!
 //! A holder that was paused does not know that its lease has ended, and what it sent before arrives all
 //! the same. So the resource itself refuses whoever comes with an older fence than it has seen. This is

@@ -7,7 +7,7 @@
 //! evict locks (`maxmemory-policy noeviction`; a handle warns at its first connect otherwise); and
 //! no failover comes between, since a replica that takes over may not have the lock yet. Where two
 //! holders must be impossible under all of these, the guarded resource has to check a
-//! [`Fence`](crate::Fence).
+//! [`Fence`].
 
 mod list;
 mod outcome;
