@@ -5,7 +5,9 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use auth_adapter_redis::lock::{Acquire, AcquireFenced, Extend, Leases, LockToken, Release, Steal};
+use auth_adapter_redis::lock::{
+    Acquire, AcquireFenced, Extend, Join, Leases, LockToken, Place, Release, Steal, Told,
+};
 use auth_adapter_redis::redis::aio::MultiplexedConnection;
 use auth_adapter_redis::redis::{self, Value, cmd};
 use criterion::Criterion;
@@ -19,7 +21,7 @@ fn main() {
     let bench = Bench::start();
     let mut criterion = Criterion::default().configure_from_args();
     let taking = [acquire, acquire_fenced, steal];
-    let keeping = [extend, extend_many, release, inspect, inspect_fenced];
+    let keeping = [extend, extend_many, release, hand_over, join, leave, inspect];
     for verb in taking.into_iter().chain(keeping) {
         verb(&mut criterion, &bench);
     }
@@ -85,11 +87,11 @@ fn acquire_fenced(criterion: &mut Criterion, bench: &Bench) {
 fn steal(criterion: &mut Criterion, bench: &Bench) {
     let mut group = group(criterion, "lock/steal");
     let locks = locks(bench);
-    side(&mut group, bench, "inspect_fenced, then steal", held_by_hand, |held, calls| {
+    side(&mut group, bench, "inspect, then steal", held_by_hand, |held, calls| {
         let (locks, held) = (locks.clone(), Arc::clone(held));
         async move {
             for (key, _) in &held[calls] {
-                let seen = locks.inspect_fenced(key).await.unwrap().unwrap();
+                let seen = locks.inspect(key).await.unwrap().unwrap();
                 let outcome = locks.steal(key, &seen, TTL).await.unwrap();
                 assert!(matches!(outcome, Steal::Stolen { .. }), "{outcome:?}");
             }
@@ -224,6 +226,85 @@ fn release(criterion: &mut Criterion, bench: &Bench) {
     group.finish();
 }
 
+fn hand_over(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/hand_over");
+    let locks = locks(bench);
+    side(&mut group, bench, "hand_over", held, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for (key, token) in &held[calls] {
+                assert_eq!(locks.hand_over(key, token).await.unwrap(), Release::Freed);
+            }
+        }
+    });
+    side(&mut group, bench, "release", held, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for (key, token) in &held[calls] {
+                assert_eq!(locks.release(key, token).await.unwrap(), Release::Freed);
+            }
+        }
+    });
+    group.finish();
+}
+
+/// A place in the queue of a lock that another holds, and the place given up.
+fn join(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/join");
+    let locks = locks(bench);
+    let (place, token) = (Place::new(Told::Never, TTL).unwrap(), token(bench));
+    side(&mut group, bench, "join", held_by_hand, |held, calls| {
+        let (locks, held, token) = (locks.clone(), Arc::clone(held), token.clone());
+        async move {
+            for (key, _) in &held[calls] {
+                let outcome = locks.join(key, &token, TTL, &place, TTL).await.unwrap();
+                assert!(matches!(outcome, Join::Queued { .. }), "{outcome:?}");
+            }
+        }
+    });
+    let name = "SET NX PX, then ZADD";
+    side(&mut group, bench, name, held_by_hand, |held, calls| {
+        let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
+        async move {
+            for (key, holder) in &held[calls] {
+                let mut set = cmd("SET");
+                set.arg(key).arg(holder).arg("NX").arg("PX").arg(TTL_MILLIS);
+                assert_eq!(send(&mut connection, &set).await, Value::Nil);
+                let mut place = cmd("ZADD");
+                place.arg(format!("{key}:queue")).arg(1).arg(holder);
+                assert_eq!(send(&mut connection, &place).await, Value::Int(1));
+            }
+        }
+    });
+    group.finish();
+}
+
+fn leave(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/leave");
+    let locks = locks(bench);
+    let (place, token) = (Place::new(Told::Never, TTL).unwrap(), token(bench));
+    side(&mut group, bench, "leave", held_by_hand, |held, calls| {
+        let (locks, held, token) = (locks.clone(), Arc::clone(held), token.clone());
+        async move {
+            for (key, _) in &held[calls] {
+                assert_eq!(locks.leave(key, &token, &place).await.unwrap(), Release::NotOurs);
+            }
+        }
+    });
+    side(&mut group, bench, "ZREM, then GET", held_by_hand, |held, calls| {
+        let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
+        async move {
+            for (key, holder) in &held[calls] {
+                let mut place = cmd("ZREM");
+                place.arg(format!("{key}:queue")).arg(holder);
+                assert_eq!(send(&mut connection, &place).await, Value::Int(0));
+                assert_eq!(get(&mut connection, key).await, *holder);
+            }
+        }
+    });
+    group.finish();
+}
+
 fn inspect(criterion: &mut Criterion, bench: &Bench) {
     let mut group = group(criterion, "lock/inspect");
     let locks = locks(bench);
@@ -231,38 +312,12 @@ fn inspect(criterion: &mut Criterion, bench: &Bench) {
         let (locks, held) = (locks.clone(), Arc::clone(held));
         async move {
             for (key, _) in &held[calls] {
-                let info = locks.inspect(key).await.unwrap().unwrap();
-                assert!(info.owner.is_some() && info.left.is_some(), "{info:?}");
-            }
-        }
-    });
-    let name = "GET, then PTTL";
-    side(&mut group, bench, name, held_by_hand, |held, calls| {
-        let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
-        async move {
-            for (key, holder) in &held[calls] {
-                assert_eq!(get(&mut connection, key).await, *holder);
-                let left = send(&mut connection, cmd("PTTL").arg(key)).await;
-                assert!(matches!(left, Value::Int(1..)), "{left:?}");
-            }
-        }
-    });
-    group.finish();
-}
-
-fn inspect_fenced(criterion: &mut Criterion, bench: &Bench) {
-    let mut group = group(criterion, "lock/inspect_fenced");
-    let locks = locks(bench);
-    side(&mut group, bench, "inspect_fenced", held_by_hand, |held, calls| {
-        let (locks, held) = (locks.clone(), Arc::clone(held));
-        async move {
-            for (key, _) in &held[calls] {
-                let seen = locks.inspect_fenced(key).await.unwrap().unwrap();
+                let seen = locks.inspect(key).await.unwrap().unwrap();
                 assert!(seen.owner.is_some() && seen.left.is_some(), "{seen:?}");
             }
         }
     });
-    let name = "GET, then PTTL, then GET";
+    let name = "GET, PTTL, GET and ZCARD in turn";
     side(&mut group, bench, name, held_by_hand, |held, calls| {
         let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
         async move {
@@ -272,6 +327,8 @@ fn inspect_fenced(criterion: &mut Criterion, bench: &Bench) {
                 assert!(matches!(left, Value::Int(1..)), "{left:?}");
                 let fence = send(&mut connection, cmd("GET").arg(format!("{key}:fence"))).await;
                 assert_eq!(fence, Value::Nil);
+                let waiters = send(&mut connection, cmd("ZCARD").arg(format!("{key}:queue"))).await;
+                assert_eq!(waiters, Value::Int(0));
             }
         }
     });
@@ -280,6 +337,12 @@ fn inspect_fenced(criterion: &mut Criterion, bench: &Bench) {
 
 fn locks(bench: &Bench) -> Leases {
     Leases::new(bench.redis()).with_owner(OWNER).unwrap()
+}
+
+/// One that has no lock.
+fn token(bench: &Bench) -> LockToken {
+    let held = bench.runtime.block_on(held(bench, 1));
+    held[0].1.clone()
 }
 
 async fn get(connection: &mut MultiplexedConnection, key: &str) -> String {

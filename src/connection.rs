@@ -11,6 +11,7 @@ mod flight;
 mod given;
 mod link;
 mod place;
+mod push;
 mod reply;
 mod sentinel;
 mod state;
@@ -27,7 +28,7 @@ use redis::{Cmd, Value};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::key::{Keys, Layout, check_prefix};
+use crate::key::{Keys, Layout, check_prefix, slot};
 use cluster::{Cluster, Node};
 use deadline::{DEFAULT_CALL_DEADLINE, check_deadline};
 use given::{Connection, Given};
@@ -37,6 +38,7 @@ pub use builder::RedisBuilder;
 pub(crate) use deadline::Deadline;
 pub(crate) use flight::{Flights, Turn};
 pub(crate) use link::Sent;
+pub(crate) use push::{Ear, Push};
 
 /// A handle over a Redis or Valkey server, a primary that Sentinels name, or a cluster, cheap to
 /// clone and to share.
@@ -295,6 +297,30 @@ impl Redis {
     /// A deadline that starts now.
     pub(crate) fn deadline(&self) -> Deadline {
         Deadline::after(self.settings.call_deadline)
+    }
+
+    /// What hears the messages of the server that this key belongs to. A caller's connection hears
+    /// nothing.
+    pub(crate) fn push(&self, key: &str) -> Option<Arc<Push>> {
+        match &self.backend {
+            Backend::Link(link) => Some(link.push(false)),
+            Backend::Cluster(cluster) => Some(cluster.node_of(self.slot(key))?.link.push(true)),
+            Backend::Given(_) => None,
+        }
+    }
+
+    /// The present connection to the server that this key belongs to.
+    pub(crate) fn connection(&self, key: &str) -> Option<u64> {
+        match &self.backend {
+            Backend::Link(link) => link.present(),
+            Backend::Cluster(cluster) => cluster.node_of(self.slot(key))?.link.present(),
+            Backend::Given(_) => None,
+        }
+    }
+
+    /// The slot of a key on a cluster.
+    pub(crate) fn slot(&self, key: &str) -> u16 {
+        slot(format!("{}{key}", self.prefix()).as_bytes())
     }
 
     /// Who is loading which script onto the server that a command goes to.

@@ -78,10 +78,9 @@ impl FencedStrings {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] for a bad key; [`Error::CrossSlot`] on a cluster for a key that has a
-    /// closing brace and no hash tag; [`Error::Server`], with `WRONGTYPE` or `BADVALUE` where something
-    /// else is at the key of the record, `OOM` where the server is full; [`Error::Unavailable`];
-    /// [`Error::Unanswered`]: it may have been set, and can be tried again.
+    /// [`Error::InvalidInput`] for a bad key; [`Error::Server`], with `WRONGTYPE` or `BADVALUE` where
+    /// something else is at the key of the record, `OOM` where the server is full;
+    /// [`Error::Unavailable`]; [`Error::Unanswered`]: it may have been set, and can be tried again.
     pub async fn check_and_set(&self, key: &str, value: &str, fence: Fence) -> Result<CheckAndSet> {
         check_key(key)?;
         let record = companion(self.redis.prefix(), key, "fenced");

@@ -21,9 +21,10 @@
 //! [`Arc`], and the last one that drops it releases the lock.
 
 mod attempt;
-mod clock;
+
 mod hold;
 mod keeper;
+mod line;
 mod locks;
 mod wait;
 
@@ -34,13 +35,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::clock::Moment;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::key::Fence;
 use crate::lock::{Extend, LockToken, Release};
 use crate::releases::Pending;
-use clock::Moment;
 use hold::Hold;
 use keeper::Keeping;
 
@@ -189,7 +190,7 @@ impl LockGuard {
     /// it is when this future is dropped.
     pub async fn release(mut self) -> Result<Release> {
         let pending = self.finish();
-        let outcome = self.hold.leases.release(&self.hold.key, &self.hold.token).await?;
+        let outcome = self.hold.leases.hand_over(&self.hold.key, &self.hold.token).await?;
         if let Some(pending) = pending {
             pending.disarm();
         }

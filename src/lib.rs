@@ -37,6 +37,7 @@
 
 pub mod adapter;
 pub mod cache;
+mod clock;
 mod connection;
 mod error;
 pub mod fence;

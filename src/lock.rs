@@ -11,6 +11,7 @@
 
 mod list;
 mod outcome;
+mod place;
 mod token;
 
 use std::sync::Arc;
@@ -19,10 +20,11 @@ use std::time::Duration;
 use crate::connection::Redis;
 use crate::error::{Error, Result};
 use crate::key::{Fence, check_key, check_name, companion, left, millis};
-use crate::script::{Operation, own};
+use crate::script::{Call, Operation, own};
 use token::Holder;
 
-pub use outcome::{Acquire, AcquireFenced, Extend, Holding, LockInfo, Release, Steal};
+pub use outcome::{Acquire, AcquireFenced, Extend, Join, LockInfo, Release, Steal};
+pub use place::{Channel, Granted, Place, Told};
 pub use token::LockToken;
 
 static ACQUIRE: Operation = Operation::new(|| own("lock/acquire"));
@@ -30,9 +32,11 @@ static ACQUIRE_FENCED: Operation = Operation::new(|| own("lock/acquire_fenced"))
 static EXTEND: Operation = Operation::new(|| own("lock/extend"));
 static EXTEND_MANY: Operation = Operation::new(|| own("lock/extend_many"));
 static RELEASE: Operation = Operation::new(|| own("lock/release"));
+static JOIN: Operation = Operation::new(|| own("lock/join"));
+static HAND_OVER: Operation = Operation::new(|| own("lock/hand_over"));
+static LEAVE: Operation = Operation::new(|| own("lock/leave"));
 static STEAL: Operation = Operation::new(|| own("lock/steal"));
 static INSPECT: Operation = Operation::new(|| own("lock/inspect"));
-static INSPECT_FENCED: Operation = Operation::new(|| own("lock/inspect_fenced"));
 
 /// The most leases of one [`Leases::extend_many`]: the server does nothing else meanwhile.
 const MAX_LEASES: usize = 1000;
@@ -138,8 +142,7 @@ impl Leases {
     /// # Errors
     ///
     /// As [`acquire`](Self::acquire); [`Error::Server`] with `BADVALUE` where the counter's key holds
-    /// another string; [`Error::CrossSlot`] on a cluster for a key that has a closing brace and no hash
-    /// tag.
+    /// another string.
     pub async fn acquire_fenced(&self, key: &str, ttl: Duration) -> Result<AcquireFenced> {
         self.retry_acquire_fenced(key, LockToken::new()?, ttl).await
     }
@@ -160,7 +163,7 @@ impl Leases {
         check_key(key)?;
         let ttl = millis("TTL", ttl)?;
         let call = ACQUIRE_FENCED.call(&self.redis).key("lock", key);
-        let call = call.key("fence", &self.counter(key));
+        let call = call.key("fence", &self.beside(key, "fence"));
         let call = call.arg("holder", self.holder(&token)).arg("ttl", ttl);
         match call.run().await {
             Ok((0, number)) => told(number).map(|fence| AcquireFenced::Acquired { token, fence }),
@@ -221,58 +224,107 @@ impl Leases {
     pub async fn release(&self, key: &str, token: &LockToken) -> Result<Release> {
         check_key(key)?;
         let call = RELEASE.call(&self.redis).key("lock", key);
-        let freed: i64 = call.arg("holder", self.holder(token)).run().await?;
-        Ok(match freed {
-            0 => Release::NotOurs,
-            _ => Release::Freed,
+        call.arg("holder", self.holder(token)).run().await.map(released)
+    }
+
+    /// Takes the lock at `key` for `ttl` if it is free and nobody came before, or else a place in its
+    /// queue, as of so long ago. Once more under the same token and with the same place it says where that
+    /// stands by now: the lock that was granted meanwhile is found and renewed to `ttl` from now, and a
+    /// place that was dropped is taken again. One round trip.
+    ///
+    /// Who has a place is granted the lock by those who [hand it over](Self::hand_over), in the order in
+    /// which they came; a [`leave`](Self::leave) gives it up.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_fenced`](Self::acquire_fenced), and [`Error::Unanswered`]: the token may have the
+    /// lock, or the place.
+    pub async fn join(
+        &self,
+        key: &str,
+        token: &LockToken,
+        ttl: Duration,
+        place: &Place,
+        waited: Duration,
+    ) -> Result<Join> {
+        check_key(key)?;
+        let ttl = millis("TTL", ttl)?;
+        let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        let call = self.queued(&JOIN, key).arg("holder", self.holder(token)).arg("ttl", ttl);
+        let call = call.arg("place", place.of(self.holder(token))).arg("waited", waited);
+        let (ms, number, at): (i64, i64, i64) = call.run().await?;
+        Ok(match ms {
+            0 => Join::Acquired { fence: Fence::told(number) },
+            ms => Join::Queued { left: left(ms), at: at.unsigned_abs() },
         })
     }
 
-    /// Who holds the lock at `key`, if anyone. One round trip.
+    /// Releases the lock if the token still owns it, and grants it to the first in its queue who can be
+    /// told, in one step. One round trip.
+    ///
+    /// Where the server refuses that, as it does for several keys of a slot that moves, the lock is
+    /// [released](Self::release) alone, in a second one: those who wait find it free when they next ask.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] for a bad key; [`Error::Server`], with `WRONGTYPE` where the key holds
-    /// no string; [`Error::Unavailable`] or [`Error::Unanswered`].
+    /// As [`release`](Self::release).
+    pub async fn hand_over(&self, key: &str, token: &LockToken) -> Result<Release> {
+        check_key(key)?;
+        let call = self.queued(&HAND_OVER, key).arg("holder", self.holder(token));
+        match call.at_once().run().await {
+            Err(error) if is_refused(&error) => self.release(key, token).await,
+            freed => freed.map(released),
+        }
+    }
+
+    /// Gives up a place in the queue, and [hands the lock over](Self::hand_over) if it was granted to the
+    /// token meanwhile. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`release`](Self::release).
+    pub async fn leave(&self, key: &str, token: &LockToken, place: &Place) -> Result<Release> {
+        check_key(key)?;
+        let call = self.queued(&LEAVE, key).arg("holder", self.holder(token));
+        call.arg("place", place.of(self.holder(token))).run().await.map(released)
+    }
+
+    /// The channel on which a [place](Place) in the queue of this lock is told: what to subscribe to.
+    pub fn channel(&self, key: &str, channel: Channel) -> String {
+        format!("{}{}:{channel}", self.redis.prefix(), self.beside(key, "queue"))
+    }
+
+    /// The hold of the lock at `key`, if anyone has it: whom one can [steal](Self::steal) from. One round
+    /// trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a bad key; [`Error::Server`], with `WRONGTYPE` where the key or one
+    /// beside it is something else; [`Error::Unavailable`] or [`Error::Unanswered`].
     pub async fn inspect(&self, key: &str) -> Result<Option<LockInfo>> {
         check_key(key)?;
-        let call = INSPECT.call(&self.redis).key("lock", key);
-        let held: Option<(Vec<u8>, i64)> = call.run().await?;
-        Ok(held.map(|(holder, ms)| LockInfo { owner: token::owner(&holder), left: left(ms) }))
+        let held: Option<_> = self.queued(&INSPECT, key).run().await?;
+        Ok(held.map(LockInfo::new))
     }
 
-    /// The hold of the lock at `key`, if anyone has it, with its [`Fence`]: whom one can
-    /// [steal](Self::steal) from. One round trip.
-    ///
-    /// # Errors
-    ///
-    /// As [`inspect`](Self::inspect), and [`Error::CrossSlot`] as with
-    /// [`acquire_fenced`](Self::acquire_fenced).
-    pub async fn inspect_fenced(&self, key: &str) -> Result<Option<Holding>> {
-        check_key(key)?;
-        let call = INSPECT_FENCED.call(&self.redis).key("lock", key);
-        let call = call.key("fence", &self.counter(key));
-        let held: Option<(Vec<u8>, i64, Vec<u8>)> = call.run().await?;
-        Ok(held.map(|(lock, ms, counter)| Holding::new(lock, ms, counter)))
-    }
-
-    /// Takes the lock at `key` for `ttl` from the hold that was [seen](Self::inspect_fenced), whatever is
+    /// Takes the lock at `key` for `ttl` from the hold that was [seen](Self::inspect), whatever is
     /// left of its lease, with a new [`Fence`]. From another hold it takes nothing. For operators: the
     /// holder may be at work. One round trip.
     ///
     /// The holder is not told. It learns of it from its next `extend`: a guard with renewal within a third
     /// of its TTL, if it can reach the server. Else it believes in its hold until its own deadline, for as
-    /// long as its lease had [left](Holding::left). What stops its writes until then is a resource that
+    /// long as its lease had [left](LockInfo::left). What stops its writes until then is a resource that
     /// refuses an older fence.
     ///
     /// # Errors
     ///
     /// As [`acquire_fenced`](Self::acquire_fenced). A call that may have been executed is
     /// [`Steal::Unknown`] instead.
-    pub async fn steal(&self, key: &str, from: &Holding, ttl: Duration) -> Result<Steal> {
+    pub async fn steal(&self, key: &str, from: &LockInfo, ttl: Duration) -> Result<Steal> {
         check_key(key)?;
         let (token, ttl) = (LockToken::new()?, millis("TTL", ttl)?);
-        let call = STEAL.call(&self.redis).key("lock", key).key("fence", &self.counter(key));
+        let call =
+            STEAL.call(&self.redis).key("lock", key).key("fence", &self.beside(key, "fence"));
         let call = call.arg("from", &from.seen.lock).arg("seen", &from.seen.counter);
         let call = call.arg("holder", self.holder(&token)).arg("ttl", ttl);
         match call.run().await {
@@ -287,9 +339,14 @@ impl Leases {
         &self.redis
     }
 
-    /// Where the fences of a lock are counted.
-    fn counter(&self, key: &str) -> String {
-        companion(self.redis.prefix(), key, "fence")
+    /// A call on a lock and all that stands beside it.
+    fn queued(&self, operation: &'static Operation, key: &str) -> Call<'_> {
+        let call = operation.call(&self.redis).key("lock", key);
+        call.key("queue", &self.beside(key, "queue")).key("fence", &self.beside(key, "fence"))
+    }
+
+    fn beside(&self, key: &str, name: &str) -> String {
+        companion(self.redis.prefix(), key, name)
     }
 
     fn holder<'a>(&'a self, token: &'a LockToken) -> Holder<'a> {
@@ -303,6 +360,18 @@ fn extended(ms: i64) -> Extend {
         0 => Extend::NotOurs,
         ms => Extend::Extended { left: Duration::from_millis(ms.unsigned_abs()) },
     }
+}
+
+fn released(freed: i64) -> Release {
+    match freed {
+        0 => Release::NotOurs,
+        _ => Release::Freed,
+    }
+}
+
+/// Whether a call on a lock alone may pass where this one did not.
+fn is_refused(error: &Error) -> bool {
+    error.server_kind().is_some_and(|kind| !kind.is_node_fault())
 }
 
 /// What the scripts tell of a fence.

@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::{Error, ServerErrorKind};
-use crate::lock::{Leases, LockToken};
+use crate::error::{Error, Result, ServerErrorKind};
+use crate::lock::{self, Leases, LockToken, Place};
 
 /// The wait between two tries to free a lock.
 const RETRY: Duration = Duration::from_millis(200);
@@ -44,7 +44,17 @@ pub(crate) struct Pending {
     runtime: Option<Handle>,
 }
 
+/// How a lock is released.
+#[derive(Debug)]
+pub(crate) enum Way {
+    Alone,
+    HandOver,
+    /// Together with this place in its queue.
+    Leave(Box<Place>),
+}
+
 struct Release {
+    way: Way,
     releases: Releases,
     leases: Leases,
     key: Arc<str>,
@@ -52,8 +62,8 @@ struct Release {
     lease: Duration,
 }
 
-/// The place of a release in the queue. One that is dropped with its runtime says so.
-struct Place {
+/// A release under way. One that is dropped with its runtime says so.
+struct Entry {
     releases: Releases,
     at: u64,
     is_done: bool,
@@ -74,6 +84,7 @@ impl Releases {
         lease: Duration,
     ) -> Pending {
         let release = Release {
+            way: Way::Alone,
             releases: self.clone(),
             leases: leases.clone(),
             key: Arc::clone(key),
@@ -106,7 +117,7 @@ impl Releases {
         self.queue().keys.values().map(|key| String::from(&**key)).collect()
     }
 
-    fn enter(&self, key: &Arc<str>) -> Option<Place> {
+    fn enter(&self, key: &Arc<str>) -> Option<Entry> {
         let mut queue = self.queue();
         if queue.keys.len() >= self.0.at_most {
             return None;
@@ -114,7 +125,7 @@ impl Releases {
         let at = queue.next;
         queue.next += 1;
         queue.keys.insert(at, Arc::clone(key));
-        Some(Place { releases: self.clone(), at, is_done: false })
+        Some(Entry { releases: self.clone(), at, is_done: false })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -125,6 +136,12 @@ impl Releases {
 impl Pending {
     pub(crate) fn disarm(mut self) {
         self.release = None;
+    }
+
+    pub(crate) fn by(&mut self, way: Way) {
+        if let Some(release) = &mut self.release {
+            release.way = way;
+        }
     }
 
     /// The lease may last so long from now on.
@@ -142,8 +159,8 @@ impl Drop for Pending {
         // Outside a runtime nothing can be sent.
         match (runtime, release.releases.enter(&release.key)) {
             // One that has been shut down drops what it is given.
-            (Some(runtime), Some(place)) => drop(runtime.spawn(release.run(place))),
-            (None, Some(_place)) => {}
+            (Some(runtime), Some(entry)) => drop(runtime.spawn(release.run(entry))),
+            (None, Some(_entry)) => {}
             (_, None) => left_alone(),
         }
     }
@@ -156,20 +173,29 @@ impl fmt::Debug for Pending {
 }
 
 impl Release {
-    async fn run(self, mut place: Place) {
+    async fn run(self, mut entry: Entry) {
         let began = Instant::now();
-        while let Err(error) = self.leases.release(&self.key, &self.token).await {
+        while let Err(error) = self.send().await {
             if is_final(&error) || began.elapsed() >= self.lease {
                 tracing::warn!(%error, "a lock could not be freed and ends with its lease");
                 break;
             }
             tokio::time::sleep(RETRY).await;
         }
-        place.is_done = true;
+        entry.is_done = true;
+    }
+
+    async fn send(&self) -> Result<lock::Release> {
+        let (key, token) = (&self.key, &self.token);
+        match &self.way {
+            Way::Alone => self.leases.release(key, token).await,
+            Way::HandOver => self.leases.hand_over(key, token).await,
+            Way::Leave(place) => self.leases.leave(key, token, place).await,
+        }
     }
 }
 
-impl Drop for Place {
+impl Drop for Entry {
     fn drop(&mut self) {
         self.releases.queue().keys.remove(&self.at);
         self.releases.0.ended.notify_waiters();

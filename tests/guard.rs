@@ -20,6 +20,8 @@ mod refused;
 #[path = "guard/renewal.rs"]
 mod renewal;
 mod support;
+#[path = "guard/waiting.rs"]
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;

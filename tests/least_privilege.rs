@@ -102,7 +102,7 @@ async fn fences(redis: &Redis, locks: &Leases) -> Result<(), Error> {
     let AcquireFenced::Acquired { token, fence } = acquired else { panic!("it is free") };
     let again = locks.retry_acquire_fenced("{f}lock", token, LONG).await?;
     assert!(matches!(again, AcquireFenced::Acquired { .. }));
-    let seen = locks.inspect_fenced("{f}lock").await?.expect("it is held");
+    let seen = locks.inspect("{f}lock").await?.expect("it is held");
     let stolen = locks.steal("{f}lock", &seen, LONG).await?;
     let Steal::Stolen { token, .. } = stolen else { panic!("it was just seen") };
     let _freed = locks.release("{f}lock", &token).await?;

@@ -4,8 +4,14 @@
 mod acquire_fenced;
 #[path = "lock/extend_many.rs"]
 mod extend_many;
-#[path = "lock/inspect_fenced.rs"]
-mod inspect_fenced;
+#[path = "lock/hand_over.rs"]
+mod hand_over;
+#[path = "lock/inspect.rs"]
+mod inspect;
+#[path = "lock/join.rs"]
+mod join;
+#[path = "lock/leave.rs"]
+mod leave;
 #[path = "lock/list.rs"]
 mod list;
 #[path = "lock/steal.rs"]
@@ -14,7 +20,8 @@ mod support;
 
 use std::time::Duration;
 
-use auth_adapter_redis::lock::{Acquire, Extend, Leases, LockToken, Release};
+use auth_adapter_redis::lock::{Acquire, Extend, Join, Leases, LockToken, Place, Release, Told};
+use auth_adapter_redis::script::Call;
 use auth_adapter_redis::{Error, Redis, ServerErrorKind};
 use support::target::own;
 use support::{
@@ -46,6 +53,52 @@ fn value(redis: &Redis) -> Option<String> {
 
 fn pttl(redis: &Redis) -> i64 {
     raw(redis, "PTTL", "lock", &[]).int().unwrap()
+}
+
+/// The key `name` beside `lock`, which a handle's prefix is a part of.
+fn beside(redis: &Redis, name: &str) -> String {
+    format!("{{{}lock}}:{name}", redis.prefix())
+}
+
+/// A call on `lock`, its queue and its counter of fences.
+fn on_queue<'a>(name: &str, redis: &'a Redis) -> Call<'a> {
+    let call = on_lock(name, redis).key("queue", &beside(redis, "queue"));
+    call.key("fence", &beside(redis, "fence"))
+}
+
+/// A place whose holder is told nothing.
+fn place() -> Place {
+    Place::new(Told::Never, Duration::from_secs(1)).unwrap()
+}
+
+/// The same as the queue has it.
+fn place_of(holder: &str) -> String {
+    format!("n:0:1000::{holder}")
+}
+
+async fn run_join(redis: &Redis, holder: &str, waited: i64) -> Result<(i64, i64, i64), Error> {
+    run_join_at(redis, holder, &place_of(holder), waited).await
+}
+
+async fn run_join_at(
+    redis: &Redis,
+    holder: &str,
+    place: &str,
+    waited: i64,
+) -> Result<(i64, i64, i64), Error> {
+    let call = on_queue("lock/join", redis).arg("holder", holder).arg("ttl", LEASE);
+    call.arg("place", place).arg("waited", waited).run().await
+}
+
+async fn run_hand_over(redis: &Redis, holder: &str) -> Result<i64, Error> {
+    on_queue("lock/hand_over", redis).arg("holder", holder).run().await
+}
+
+/// Who waits, in the order in which they will be served.
+fn queue(redis: &Redis) -> Vec<String> {
+    let told = raw(redis, "ZRANGE", &beside(redis, "queue"), &["0", "-1"]);
+    let places = told.array().unwrap().iter().map(|place| place.text().unwrap());
+    places.map(|place| place.splitn(5, ':').last().unwrap().to_owned()).collect()
 }
 
 async fn run_acquire(redis: &Redis, holder: &str, ttl: i64) -> Result<i64, Error> {
@@ -334,45 +387,5 @@ mod release {
         let token = acquired(&locks, LONG).await;
         support::set(&server, "maxmemory", "1024");
         assert_eq!(locks.release("lock", &token).await.unwrap(), Release::Freed);
-    }
-}
-
-mod inspect {
-    use super::*;
-
-    #[tokio::test]
-    async fn gives_nil_where_it_is_free() {
-        let (locks, redis) = locks().await;
-        let raw: Option<(String, i64)> = on_lock("lock/inspect", &redis).run().await.unwrap();
-        assert_eq!(raw, None);
-        assert_eq!(locks.inspect("lock").await.unwrap(), None);
-    }
-
-    #[tokio::test]
-    async fn gives_holder_and_the_time_left() {
-        let (locks, _) = locks().await;
-        let locks = locks.with_owner("api-1:eu:7").unwrap();
-        let _token = acquired(&locks, LONG).await;
-        let info = locks.inspect("lock").await.unwrap().unwrap();
-        assert_eq!(info.owner.as_deref(), Some("api-1:eu:7"));
-        let left = info.left.unwrap();
-        assert!(left <= LONG && left > LONG - Duration::from_secs(5), "{left:?}");
-    }
-
-    #[tokio::test]
-    async fn a_foreign_lock_has_no_owner_of_ours() {
-        let (locks, redis) = locks().await;
-        for foreign in ["", "x", &"a".repeat(40), &format!("{}-o", "a".repeat(32)), "日本語"] {
-            raw(&redis, "SET", "lock", &[foreign]);
-            let info = locks.inspect("lock").await.unwrap().unwrap();
-            assert_eq!((info.owner, info.left), (None, None), "{foreign}");
-        }
-    }
-
-    #[tokio::test]
-    async fn fails_wrongtype_where_the_key_holds_no_string() {
-        let (locks, redis) = locks().await;
-        raw(&redis, "LPUSH", "lock", &["x"]);
-        assert_server(locks.inspect("lock").await, ServerErrorKind::WrongType);
     }
 }

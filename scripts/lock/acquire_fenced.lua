@@ -22,7 +22,8 @@ if held and held ~= holder then
   -- A lease in its last millisecond has 0 left, which would read as acquired.
   return { left == 0 and 1 or left, 0 }
 end
-local number, now = find_fence(redis.call('GET', fence), holder)
+local now = microseconds()
+local number = find_fence(redis.call('GET', fence), holder, now)
 if not number then
   return redis.error_reply(FOREIGN)
 end

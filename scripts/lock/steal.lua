@@ -28,7 +28,8 @@ elseif held ~= from or (counted or '') ~= seen then
   -- executed twice steals from one of them.
   return 0
 end
-local number, now = find_fence(counted, holder)
+local now = microseconds()
+local number = find_fence(counted, holder, now)
 if not number then
   return redis.error_reply(FOREIGN)
 end

@@ -5,19 +5,22 @@
 local DAY = 86400000
 local FOREIGN = 'BADVALUE the counter of fences holds a string that no lock wrote'
 
--- The fence of this hold, the one that it has already or else a new one, and the time in microseconds.
--- Nothing where the counter has a foreign value.
-local function find_fence(counted, holder)
+local function microseconds()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+-- The fence of this hold, the one that it has already or else a new one. Nothing where the counter has a
+-- foreign value.
+local function find_fence(counted, holder, now)
   local last, whose = string.match(counted or '0:', '^(%d+):(.*)$')
   if not last or #last > 16 then
     return
   end
-  local time = redis.call('TIME')
-  local now = time[1] * 1000000 + time[2]
   if whose == holder then
-    return tonumber(last), now
+    return tonumber(last)
   end
-  return math.max(tonumber(last) + 1, now), now
+  return math.max(tonumber(last) + 1, now)
 end
 
 local function keep_fence(counter, number, holder, now, ttl)

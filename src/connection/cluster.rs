@@ -151,6 +151,14 @@ impl Cluster {
         Ok(self.primaries())
     }
 
+    /// The primary that serves this slot, as far as is known.
+    pub(super) fn node_of(&self, slot: u16) -> Option<Arc<Node>> {
+        match &*self.discovery.view() {
+            View::Known(map) => map.serving(Some(slot)),
+            _ => None,
+        }
+    }
+
     /// Who is loading which script onto the node that serves a command's first key.
     pub(super) fn flights(&self, cmd: &Cmd) -> Arc<Flights> {
         let node = match &*self.discovery.view() {

@@ -1,7 +1,7 @@
 //! The caller's side of a connection that is kept up: the present connection, waiting for one, and
 //! telling the reconnect loop what went wrong.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult, Value};
@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::deadline::Deadline;
 use super::flight::Flights;
+use super::push::Push;
 use super::reply::decode;
 use super::state::{Alarm, State};
 use super::supervisor::{Supervisor, Target, Where};
@@ -23,6 +24,8 @@ pub(super) struct Link {
     moves: bool,
     pub(super) flights: Arc<Flights>,
     supervisor: JoinHandle<()>,
+    target: Target,
+    push: Mutex<Option<Arc<Push>>>,
 }
 
 /// What a link sends.
@@ -79,9 +82,20 @@ impl Link {
         let (tell, state) = watch::channel(State::Connecting);
         let alarm = Arc::<Alarm>::default();
         let (name, moves) = (target.name(), matches!(target.place, Where::Named(_)));
-        let supervisor = Supervisor::new(target, tell, Arc::clone(&alarm), fell);
+        let supervisor = Supervisor::new(target.clone(), tell, Arc::clone(&alarm), fell);
         let supervisor = tokio::spawn(supervisor.run());
-        Self { state, alarm, name, moves, flights: Arc::default(), supervisor }
+        let (flights, push) = (Arc::default(), Mutex::default());
+        Self { state, alarm, name, moves, flights, supervisor, target, push }
+    }
+
+    /// What hears the messages of the same server. Begins to connect where nobody has asked before, on
+    /// the present runtime.
+    pub(super) fn push(&self, sharded: bool) -> Arc<Push> {
+        let mut push = self.push.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*push {
+            Some(push) if !push.has_ended() => Arc::clone(push),
+            _ => Arc::clone(push.insert(Arc::new(Push::open(self.target.clone(), sharded)))),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -89,7 +103,20 @@ impl Link {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        matches!(*self.state.borrow(), State::Up(..))
+        self.present().is_some()
+    }
+
+    /// The present connection.
+    pub(super) fn present(&self) -> Option<u64> {
+        match *self.state.borrow() {
+            State::Up(id, _) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Waits until this connection is not the present one.
+    pub(super) async fn lost(&self, id: u64) {
+        self.wait(|state| !matches!(state, State::Up(at, _) if *at == id)).await;
     }
 
     pub(super) async fn first_attempt(&self) {
@@ -149,7 +176,7 @@ impl Link {
     }
 
     /// The present connection, if it is a later one than `id`; else the next.
-    async fn connection_after(&self, id: u64) -> Result<(u64, MultiplexedConnection)> {
+    pub(super) async fn connection_after(&self, id: u64) -> Result<(u64, MultiplexedConnection)> {
         let ready = |state: &State| match state {
             State::Connecting => None,
             State::Up(at, _) if *at <= id => None,

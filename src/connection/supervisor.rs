@@ -5,6 +5,7 @@
 //! bytes still on their way on the old one cannot execute after what follows on the new one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -14,17 +15,25 @@ use tokio::time::timeout;
 
 use super::backoff::Backoff;
 use super::dial::{Dialer, ask, is_refusal, text, without_timers};
+use super::push::Board;
 use super::sentinel::Sentinels;
 use super::state::{Alarm, State};
 use super::url::ServerAddress;
 
+/// Tells each connection of this process from those before it.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+
 /// What a reconnect loop keeps a connection to, and how.
+#[derive(Clone)]
 pub(super) struct Target {
     pub(super) place: Where,
     pub(super) manner: Arc<Manner>,
+    /// Where what is pushed goes to, on a connection that is there for it.
+    hears: Option<Arc<Board>>,
 }
 
 /// How connections are made and kept, wherever to.
+#[derive(Clone)]
 pub(super) struct Manner {
     pub(super) dialer: Dialer,
     pub(super) client_name: Option<String>,
@@ -34,6 +43,7 @@ pub(super) struct Manner {
 }
 
 /// Where a connection leads.
+#[derive(Clone)]
 pub(super) enum Where {
     /// Always here.
     At(ServerAddress),
@@ -42,12 +52,25 @@ pub(super) enum Where {
 }
 
 impl Target {
+    pub(super) fn new(place: Where, manner: Arc<Manner>) -> Self {
+        Self { place, manner, hears: None }
+    }
+
+    /// The same for a connection on which messages are heard.
+    pub(super) fn that_hears(&self, board: Arc<Board>) -> Self {
+        let mut manner = Manner::clone(&self.manner);
+        // What is pushed beside replies takes this version.
+        manner.dialer.settings = manner.dialer.settings.set_protocol(ProtocolVersion::RESP3);
+        Self { place: self.place.clone(), manner: Arc::new(manner), hears: Some(board) }
+    }
+
     /// Where it leads, without credentials.
     pub(super) fn name(&self) -> String {
-        match &self.place {
+        let name = match &self.place {
             Where::At(address) => address.to_string(),
             Where::Named(sentinels) => format!("the primary of {}", sentinels.service),
-        }
+        };
+        if self.hears.is_some() { name + ", to hear of locks" } else { name }
     }
 }
 
@@ -80,8 +103,8 @@ impl Supervisor {
         fell: Arc<Notify>,
     ) -> Self {
         let name = target.name();
-        let (at, previous) = (None, None);
-        Self { target, name, tell, alarm, fell, at, previous, eviction_checked: false }
+        let (at, previous, eviction_checked) = (None, None, target.hears.is_some());
+        Self { target, name, tell, alarm, fell, at, previous, eviction_checked }
     }
 
     pub(super) async fn run(self) {
@@ -96,7 +119,8 @@ impl Supervisor {
     }
 
     async fn keep_up(mut self) {
-        for id in 1.. {
+        loop {
+            let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
             let (connection, identity) = self.connect(id).await;
             self.previous = identity;
             tracing::info!(target = self.name, "connected to redis");
@@ -174,9 +198,10 @@ impl Supervisor {
             // No word of a closed connection until the next call meets it.
             return config;
         }
-        let alarm = Arc::clone(&self.alarm);
+        let (alarm, hears) = (Arc::clone(&self.alarm), self.target.hears.clone());
         config.set_push_sender(move |push: PushInfo| {
-            if push.kind == PushKind::Disconnection {
+            let is_lost = push.kind == PushKind::Disconnection;
+            if is_lost || hears.as_ref().is_some_and(|board| !board.hear(push)) {
                 alarm.lost(id);
             }
             Ok::<(), ()>(())

@@ -3,23 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::{Moment, trusted};
 use super::hold::Hold;
+use crate::clock::{DRIFT, Moment, trusted};
 use crate::error::{Error, Result};
 use crate::key::Fence;
-use crate::lock::{Acquire, AcquireFenced, Leases, LockToken};
-use crate::releases::{Pending, Releases};
+use crate::lock::{Acquire, AcquireFenced, Granted, Join, Leases, LockToken, Place};
+use crate::releases::{Pending, Releases, Way};
 
-/// Dropped at any time it leaves no lock behind: what it may have taken is released in the background.
+/// Dropped at any time it leaves no lock behind and no place in a queue: what it may have taken is
+/// released in the background.
 pub(super) struct Attempt<'a> {
     leases: &'a Leases,
     releases: &'a Releases,
-    key: Arc<str>,
+    pub(super) key: Arc<str>,
     ttl: Duration,
     fenced: bool,
     token: LockToken,
-    /// What was sent and may have taken the lock.
-    sent: Option<(Moment, Pending)>,
+    /// What was sent and may have taken the lock or a place.
+    pending: Option<Pending>,
+    /// By which the server's clock is compared with ours.
+    stamp: Option<Stamp>,
+}
+
+/// One instant by two clocks, by ours at the latest: that before the server was asked for its own.
+struct Stamp {
+    asked: Moment,
+    server: u64,
 }
 
 /// What came of sending an attempt.
@@ -50,52 +59,133 @@ impl<'a> Attempt<'a> {
         if trusted(ttl).is_zero() {
             return Err(Error::invalid("TTL", "must be at least 3 milliseconds"));
         }
-        let token = LockToken::new()?;
-        Ok(Self { leases, releases, key: key.into(), ttl, fenced, token, sent: None })
+        let (token, key) = (LockToken::new()?, key.into());
+        Ok(Self { leases, releases, key, ttl, fenced, token, pending: None, stamp: None })
     }
 
-    /// Whether it would be lost as soon as it is won: the time counts from when it was first sent.
-    pub(super) fn is_too_old(&self) -> bool {
-        let of = |(started, _): &(Moment, _)| Moment::now().since(*started) >= trusted(self.ttl);
-        self.sent.as_ref().is_some_and(of)
-    }
-
-    /// Sends it, once more under the same token where the last answer is not known.
+    /// Takes the lock if it is free; once more under the same token where the last answer is not known.
     ///
     /// # Errors
     ///
     /// What says for certain that this call took nothing.
     pub(super) async fn send(&mut self) -> Result<Sent> {
-        let is_first = self.sent.is_none();
-        let (started, pending) = self.sent.take().unwrap_or_else(|| {
-            let pending = self.releases.pending(self.leases, &self.key, &self.token, self.ttl);
-            (Moment::now(), pending)
-        });
-        let outcome = self.call().await;
-        let waited = Moment::now().since(started);
-        let outcome = match outcome {
-            Ok(Answer::Acquired(fence)) if waited < trusted(self.ttl) => {
-                let (leases, key) = (self.leases.clone(), Arc::clone(&self.key));
-                let token = self.token.clone();
-                let hold = Hold::new(leases, key, token, fence, self.ttl, started);
-                return Ok(Sent::Acquired(Arc::new(hold), pending));
-            }
-            Ok(Answer::Acquired(_)) => {
-                let why = "the answer came when the lease could have ended".to_owned();
-                Ok(Sent::Unknown(Error::Unanswered { waited, why }))
-            }
-            Ok(Answer::Unknown(error)) => Ok(Sent::Unknown(error)),
-            Ok(Answer::Held { left }) => Ok(Sent::Held { left }),
-            Err(error) => Err(error),
-        };
-        // What was sent before may still be on its way.
-        if is_first && !matches!(outcome, Ok(Sent::Unknown(_))) {
-            pending.disarm();
-        } else {
-            self.sent = Some((started, pending));
+        let is_first = self.arm(Way::HandOver);
+        let started = Moment::now();
+        let answer = self.call().await;
+        let outcome = self.settle(answer, started);
+        if is_first && matches!(outcome, Ok(Sent::Held { .. }) | Err(_)) {
+            self.disarm();
         }
         outcome
     }
+
+    /// Takes the lock or this place in its queue, as of so long ago, or asks how both stand by now.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub(super) async fn join(&mut self, place: Place, waited: Duration) -> Result<Sent> {
+        let place = if self.fenced { place.with_fence() } else { place };
+        let is_first = self.arm(Way::Leave(Box::new(place)));
+        let asked = Moment::now();
+        let answer = self.leases.join(&self.key, &self.token, self.ttl, &place, waited).await;
+        self.stamp = None;
+        let answer = match answer {
+            Ok(Join::Acquired { fence }) => Ok(Answer::Acquired(fence)),
+            Ok(Join::Queued { left, at }) => {
+                self.stamp = Some(Stamp { asked, server: at });
+                Ok(Answer::Held { left })
+            }
+            Err(error) if error.may_have_executed() => Ok(Answer::Unknown(error)),
+            Err(error) => Err(error),
+        };
+        let outcome = self.settle(answer, asked);
+        if is_first && outcome.is_err() {
+            self.disarm();
+        }
+        outcome
+    }
+
+    pub(super) fn leases(&self) -> &'a Leases {
+        self.leases
+    }
+
+    /// The present connection to where it is sent.
+    pub(super) fn connection(&self) -> Option<u64> {
+        self.leases.redis().connection(&self.key)
+    }
+
+    /// Whether a grant is to this attempt.
+    pub(super) fn is_granted(&self, granted: &Granted) -> bool {
+        granted.is_to(&self.token)
+    }
+
+    /// The hold that was granted to this attempt, as far as it can be trusted without asking: nothing
+    /// where too little is left of the grant.
+    ///
+    /// The server granted it so long after it was asked as its own clock says, so that by ours it was then
+    /// or later; and it was before this was heard. The earlier of the two counts.
+    pub(super) fn granted(
+        &mut self,
+        granted: &Granted,
+        heard: Moment,
+        grant: Duration,
+    ) -> Option<(Arc<Hold>, Pending)> {
+        let Stamp { asked, server } = self.stamp.take()?;
+        let between = Duration::from_micros(granted.at.checked_sub(server)?);
+        let counted = asked.after(between).min(heard);
+        // The two clocks may have gone at another pace all the time.
+        let started = counted.before(between / DRIFT);
+        let hold = self.hold(granted.fence, started, grant);
+        if hold.remaining() < grant / 2 {
+            return None;
+        }
+        Some((hold, self.won()))
+    }
+
+    fn settle(&mut self, answer: Result<Answer>, started: Moment) -> Result<Sent> {
+        let waited = Moment::now().since(started);
+        match answer? {
+            Answer::Acquired(fence) if waited < trusted(self.ttl) => {
+                Ok(Sent::Acquired(self.hold(fence, started, self.ttl), self.won()))
+            }
+            Answer::Acquired(_) => {
+                let why = "the answer came when the lease could have ended".to_owned();
+                Ok(Sent::Unknown(Error::Unanswered { waited, why }))
+            }
+            Answer::Held { left } => Ok(Sent::Held { left }),
+            Answer::Unknown(error) => Ok(Sent::Unknown(error)),
+        }
+    }
+
+    fn hold(&self, fence: Option<Fence>, started: Moment, lease: Duration) -> Arc<Hold> {
+        let (leases, key, token) = (self.leases.clone(), Arc::clone(&self.key), self.token.clone());
+        Arc::new(Hold::new(leases, key, token, fence, self.ttl, started.after(trusted(lease))))
+    }
+
+    /// From now on what was taken is to be released in this way. Whether nothing was sent before.
+    fn arm(&mut self, way: Way) -> bool {
+        let is_first = self.pending.is_none();
+        let mut pending = self.won();
+        pending.by(way);
+        self.pending = Some(pending);
+        is_first
+    }
+
+    fn disarm(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            pending.disarm();
+        }
+    }
+
+    /// What releases the lock that was taken.
+    fn won(&mut self) -> Pending {
+        let new = || self.releases.pending(self.leases, &self.key, &self.token, self.ttl);
+        let mut pending = self.pending.take().unwrap_or_else(new);
+        pending.by(Way::HandOver);
+        pending
+    }
+
     async fn call(&self) -> Result<Answer> {
         let (key, token) = (&self.key, self.token.clone());
         Ok(if self.fenced {

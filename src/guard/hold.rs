@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::clock::{Moment, trusted};
+use crate::clock::{Moment, trusted};
 use crate::key::Fence;
 use crate::lock::{Extend, Leases, LockToken};
 
@@ -23,8 +23,6 @@ pub(super) struct Hold {
     pub(super) fence: Option<Fence>,
     /// What was asked for, and what a renewal asks for.
     pub(super) ttl: Duration,
-    /// Before it was first asked for.
-    pub(super) started: Moment,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -38,18 +36,17 @@ struct State {
 }
 
 impl Hold {
-    /// One that was first asked for at `started`.
+    /// One that was taken for this TTL, of which the lease that is known so far ends then.
     pub(super) fn new(
         leases: Leases,
         key: Arc<str>,
         token: LockToken,
         fence: Option<Fence>,
         ttl: Duration,
-        started: Moment,
+        until: Moment,
     ) -> Self {
-        let until = Some(started.after(trusted(ttl)));
-        let state = Mutex::new(State { until, longest: ttl });
-        Self { leases, key, token, fence, ttl, started, state, changed: Notify::new() }
+        let state = Mutex::new(State { until: Some(until), longest: ttl });
+        Self { leases, key, token, fence, ttl, state, changed: Notify::new() }
     }
 
     /// How long the lock can still be trusted in; zero once it is lost.

@@ -7,10 +7,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::clock::Moment;
 use super::hold::{Hold, RECHECK};
+use crate::clock::Moment;
 use crate::error::{Error, Result, ServerErrorKind};
-use crate::key::slot;
 use crate::lock::{Extend, LockToken};
 
 /// The most leases of one call: the server does nothing else meanwhile.
@@ -42,6 +41,8 @@ struct Kept {
     is_asked: bool,
     /// The server refused the last one, and it was told so.
     is_refused: bool,
+    /// It has no other renewal after the first.
+    once: bool,
 }
 
 /// The renewal of a hold, until it is dropped.
@@ -63,11 +64,21 @@ struct Task {
 impl Keeper {
     /// Renews a hold that was just taken, on the present runtime.
     pub(super) fn keep(self: &Arc<Self>, hold: &Arc<Hold>) -> Keeping {
+        self.add(hold, hold.ttl / 3, false)
+    }
+
+    /// Has a hold that was granted for a short lease last for its TTL, and renews it from then on, unless
+    /// that is all.
+    pub(super) fn take_up(self: &Arc<Self>, hold: &Arc<Hold>, once: bool) -> Keeping {
+        self.add(hold, Duration::ZERO, once)
+    }
+
+    fn add(self: &Arc<Self>, hold: &Arc<Hold>, wait: Duration, once: bool) -> Keeping {
         let mut table = self.table();
         let id = table.next;
         table.next += 1;
-        let (hold, due) = (Arc::clone(hold), hold.started.after(hold.ttl / 3));
-        table.kept.insert(id, Kept { hold, due, is_asked: false, is_refused: false });
+        let (hold, due) = (Arc::clone(hold), Moment::now().after(wait));
+        table.kept.insert(id, Kept { hold, due, is_asked: false, is_refused: false, once });
         if !table.has_task {
             table.has_task = true;
             tokio::spawn(run(Task { keeper: Arc::clone(self), is_done: false }));
@@ -86,6 +97,10 @@ impl Keeper {
             Ok(outcome) => {
                 kept.is_refused = false;
                 kept.hold.extended(started, outcome);
+                if kept.once {
+                    table.kept.remove(&id);
+                    return;
+                }
                 started.after(kept.hold.ttl / 3)
             }
             // Something else is where the lock was.
@@ -205,7 +220,7 @@ fn is_refusal(error: &Error) -> bool {
 fn slot_of(hold: &Hold) -> u16 {
     let redis = hold.leases.redis();
     match redis.is_cluster() {
-        true => slot(format!("{}{}", redis.prefix(), hold.key).as_bytes()),
+        true => redis.slot(&hold.key),
         false => 0,
     }
 }

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::LockGuard;
 use super::attempt::{Attempt, Sent};
 use super::hold::Hold;
 use super::keeper::Keeper;
-use super::{LockGuard, wait};
+use super::line::Lines;
+use super::wait::{Wait, Waited};
+use crate::clock::Moment;
 use crate::connection::Redis;
 use crate::error::{Error, Result};
 use crate::lock::Leases;
@@ -53,7 +56,8 @@ pub struct Locks {
 struct Shared {
     releases: Releases,
     keeper: Arc<Keeper>,
-    closed: AtomicBool,
+    lines: Lines,
+    closed: watch::Sender<bool>,
 }
 
 /// What came of acquiring.
@@ -165,24 +169,39 @@ impl Locks {
         max_wait: Duration,
     ) -> Result<Acquisition> {
         let ends = Instant::now() + max_wait.min(FAR);
-        let mut attempt = self.attempt(key, ttl)?;
-        loop {
-            if attempt.is_too_old() {
-                // Its token is released in the background.
-                attempt = self.attempt(key, ttl)?;
+        let wait = Wait { came: Moment::now(), ttl, ends };
+        let again = || self.attempt(key, ttl);
+        let mut attempt = again()?;
+        let line = match self.shared.lines.find(key) {
+            Some(line) if !wait.is_over() => line,
+            _ => {
+                match attempt.send().await {
+                    Ok(Sent::Acquired(hold, pending)) => return Ok(self.guard(hold, pending)),
+                    Ok(Sent::Held { left }) if wait.is_over() => {
+                        return Ok(Acquisition::Held { left });
+                    }
+                    Err(error) | Ok(Sent::Unknown(error)) if wait.is_over() => return Err(error),
+                    Err(error) if !error.is_node_fault() => return Err(error),
+                    _ => {}
+                }
+                self.shared.lines.enter(&attempt.key)
             }
-            let outcome = match attempt.send().await {
-                Ok(Sent::Acquired(hold, pending)) => return Ok(self.guard(hold, pending)),
-                Ok(Sent::Held { left }) => Ok(left),
-                Ok(Sent::Unknown(error)) => Err(error),
-                Err(error) if error.is_node_fault() => Err(error),
-                Err(error) => return Err(error),
-            };
-            if Instant::now() >= ends || self.is_closed() {
-                return outcome.map(|left| Acquisition::Held { left });
+        };
+        let Some(turn) = line.turn(ends).await else {
+            return self.try_acquire(key, ttl).await;
+        };
+        let waited = tokio::select! {
+            waited = wait.at_front(turn, attempt, again) => waited?,
+            () = self.shared.closing() => return Err(closed()),
+        };
+        Ok(match waited {
+            Waited::Acquired(hold, pending) => self.guard(hold, pending),
+            Waited::Granted(hold, pending) => {
+                let keeping = self.shared.keeper.take_up(&hold, !self.renews);
+                Acquisition::Acquired(LockGuard::new(hold, Some(keeping), pending))
             }
-            wait::for_turn(outcome.unwrap_or_default(), ends).await;
-        }
+            Waited::Held { left } => Acquisition::Held { left },
+        })
     }
 
     /// Waits until what is released in the background is released, so long at the most, and acquires
@@ -192,7 +211,7 @@ impl Locks {
     ///
     /// [`Unreleased`] with the keys that are still locked as far as is known.
     pub async fn close(&self, within: Duration) -> Result<(), Unreleased> {
-        self.shared.closed.store(true, Ordering::Relaxed);
+        self.shared.closed.send_replace(true);
         match self.shared.releases.flush(within).await {
             keys if keys.is_empty() => Ok(()),
             keys => Err(Unreleased { keys }),
@@ -201,13 +220,13 @@ impl Locks {
 
     fn attempt(&self, key: &str, ttl: Duration) -> Result<Attempt<'_>> {
         if self.is_closed() {
-            return Err(Error::Unavailable("these locks are closed".to_owned()));
+            return Err(closed());
         }
         Attempt::new(&self.leases, &self.shared.releases, key, ttl, self.fences)
     }
 
     fn is_closed(&self) -> bool {
-        self.shared.closed.load(Ordering::Relaxed)
+        *self.shared.closed.borrow()
     }
 
     fn guard(&self, hold: Arc<Hold>, pending: Pending) -> Acquisition {
@@ -218,9 +237,22 @@ impl Locks {
 
 impl Default for Shared {
     fn default() -> Self {
-        let releases = Releases::new(RELEASES_AT_ONCE);
-        Self { releases, keeper: Arc::default(), closed: AtomicBool::new(false) }
+        let (releases, closed) = (Releases::new(RELEASES_AT_ONCE), watch::Sender::new(false));
+        Self { releases, keeper: Arc::default(), lines: Lines::default(), closed }
     }
+}
+
+impl Shared {
+    /// Waits until no more locks are wanted.
+    async fn closing(&self) {
+        // It cannot fail, since the sender is here.
+        let mut closed = self.closed.subscribe();
+        let _closed = closed.wait_for(|closed| *closed).await;
+    }
+}
+
+fn closed() -> Error {
+    Error::Unavailable("these locks are closed".to_owned())
 }
 
 impl fmt::Debug for Locks {

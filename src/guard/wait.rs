@@ -1,17 +1,108 @@
-//! How long one waits for a lock that another holds, before it is worth asking again.
+//! The wait of whoever is at the front of the line for a lock: a place in its queue on the server, and
+//! word of a grant.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// A release is not told: one looks after so long.
-const RECHECK: Duration = Duration::from_millis(100);
+use super::attempt::{Attempt, Sent};
+use super::hold::Hold;
+use super::line::Turn;
+use crate::clock::Moment;
+use crate::error::Result;
+use crate::lock::{Place, Told};
+use crate::releases::Pending;
 
-/// Waits until it is worth trying again: until the holder's lease has ended, or it may have been
-/// released meanwhile, or `ends`. `left` is the time left of the lease; none where it has no end or
-/// nothing is known of it.
-pub(super) async fn for_turn(left: Option<Duration>, ends: Instant) {
-    // A lease in its last millisecond has none left, and is still held.
-    let wait = left.map_or(RECHECK, |left| (left + Duration::from_millis(1)).min(RECHECK));
-    sleep_until(ends.min(Instant::now() + wait)).await;
+/// So long the lock is granted to one who waits, until it is heard of them.
+const GRANT: Duration = Duration::from_secs(1);
+/// After so long one asks again, in case that what was to be heard was lost.
+const RECHECK: Duration = Duration::from_secs(1);
+/// Where nothing can be heard.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A wait for a lock.
+pub(super) struct Wait {
+    pub(super) came: Moment,
+    pub(super) ttl: Duration,
+    pub(super) ends: Instant,
+}
+
+/// What a wait ended with.
+pub(super) enum Waited {
+    Acquired(Arc<Hold>, Pending),
+    /// Acquired by a grant, which is to be taken up.
+    Granted(Arc<Hold>, Pending),
+    Held {
+        left: Option<Duration>,
+    },
+}
+
+impl Wait {
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.ends
+    }
+
+    /// Waits at the front of the line. `again` begins a new attempt; it fails when no more are wanted.
+    ///
+    /// # Errors
+    ///
+    /// What still fails when the wait is over, or what no wait mends.
+    pub(super) async fn at_front<'a>(
+        &self,
+        mut turn: Turn,
+        mut attempt: Attempt<'a>,
+        again: impl Fn() -> Result<Attempt<'a>>,
+    ) -> Result<Waited> {
+        let grant = GRANT.min(self.ttl);
+        let (mut joined, mut is_granted, mut is_queued) = (None, false, false);
+        loop {
+            // One attempt has one place, on one server: what is heard of it can only come from there.
+            let told = turn.told(attempt.leases(), &attempt.key).await?;
+            let way = (told, attempt.connection());
+            if !is_granted && joined.is_some_and(|joined| joined != way) {
+                (attempt, is_queued) = (again()?, false);
+            }
+            joined = Some(way);
+            let place = Place::new(told, grant)?;
+            let outcome = match attempt.join(place, Moment::now().since(self.came)).await {
+                Ok(Sent::Acquired(hold, pending)) => {
+                    if is_queued && !is_granted {
+                        turn.suspect();
+                    }
+                    return Ok(Waited::Acquired(hold, pending));
+                }
+                Ok(Sent::Held { left }) => Ok(left),
+                Ok(Sent::Unknown(error)) => Err(error),
+                Err(error) if error.is_node_fault() => Err(error),
+                Err(error) => return Err(error),
+            };
+            if self.is_over() {
+                return outcome.map(|left| Waited::Held { left });
+            }
+            let recheck = if told == Told::Never || outcome.is_err() { POLL } else { RECHECK };
+            // A lease in its last millisecond has none left, and is still held.
+            let left = outcome.unwrap_or_default().map(|left| left + Duration::from_millis(1));
+            let until = Instant::now() + left.map_or(recheck, |left| left.min(recheck));
+            (is_queued, is_granted) = (true, false);
+            loop {
+                let heard = tokio::select! {
+                    heard = turn.granted() => heard,
+                    () = sleep_until(until.min(self.ends)) => break,
+                };
+                let Some((granted, at)) = heard else { break };
+                if !attempt.is_granted(&granted) {
+                    continue;
+                }
+                is_granted = true;
+                if way != (told, attempt.connection()) {
+                    break;
+                }
+                if let Some((hold, pending)) = attempt.granted(&granted, at, grant) {
+                    return Ok(Waited::Granted(hold, pending));
+                }
+                break;
+            }
+        }
+    }
 }

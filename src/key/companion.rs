@@ -1,17 +1,23 @@
 //! Keys that stand beside another.
 
-use super::slot::has_tag;
+use super::slot::{has_tag, slot};
 
 /// The key `name` beside `key`, in its slot: `{key}:name`. A key with a hash tag keeps it; else all of
 /// the key becomes one, with the handle's prefix, which a cluster counts in.
 ///
-/// A key that has a closing brace and no tag cannot be one: on a cluster its companions lie in another
-/// slot, and calls with both are refused.
+/// A key that has a closing brace and no tag cannot become one: beside it stands the first number in its
+/// slot, in braces.
 pub(crate) fn companion(prefix: &str, key: &str, name: &str) -> String {
-    match has_tag(key.as_bytes()) {
-        true => format!("{key}:{name}"),
-        false => format!("{{{prefix}{key}}}:{name}"),
+    if has_tag(key.as_bytes()) {
+        return format!("{key}:{name}");
     }
+    if !key.contains('}') {
+        return format!("{{{prefix}{key}}}:{name}");
+    }
+    let its = slot(format!("{prefix}{key}").as_bytes());
+    let in_it = |number: &u32| slot(number.to_string().as_bytes()) == its;
+    let number = (0..).find(in_it).unwrap_or_default();
+    format!("{{{number}}}:{key}:{name}")
 }
 
 #[cfg(test)]
@@ -22,7 +28,18 @@ mod tests {
     #[test]
     fn it_is_in_the_slot_of_its_key() {
         for prefix in ["", "myapp:"] {
-            for key in ["lock", "{42}:lock", "a:{b}", "{lock", "日本語", "{a}{b}"] {
+            for key in [
+                "lock",
+                "{42}:lock",
+                "a:{b}",
+                "{lock",
+                "日本語",
+                "{a}{b}",
+                "a}b",
+                "}",
+                "{}",
+                "{}{a}",
+            ] {
                 let beside = companion(prefix, key, "fence");
                 let full = |key: &str| slot(format!("{prefix}{key}").as_bytes());
                 assert_eq!(full(&beside), full(key), "{prefix}{key}: {beside}");

@@ -99,14 +99,32 @@ pub enum Extend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Release {
-    /// The lock was this token's and is free now.
+    /// The lock was this token's, and is free now or another's.
     Freed,
     /// It was no longer this token's: the lease ended, or an earlier execution of this release freed
     /// it. Whatever is there is left alone.
     NotOurs,
 }
 
-/// Who holds a lock.
+/// What came of joining the queue of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "an acquired lock is released by its token"]
+pub enum Join {
+    /// The lock is this token's, as in [`Acquire::Acquired`]. Its place in the queue is gone.
+    Acquired {
+        /// The fence of the hold, where its place asked for one.
+        fence: Option<Fence>,
+    },
+    /// Another holds it, and the token has its place in the queue.
+    Queued {
+        /// The time left of the holder's lease; none where it has no end.
+        left: Option<Duration>,
+        /// When, in microseconds of the server's clock.
+        at: u64,
+    },
+}
+
+/// One hold of a lock, as it was when it was inspected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockInfo {
@@ -114,18 +132,11 @@ pub struct LockInfo {
     pub owner: Option<String>,
     /// The time left of the lease; none where it has no end.
     pub left: Option<Duration>,
-}
-
-/// One hold of a lock, as it was when it was inspected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Holding {
-    /// The owner's name; none where other software took the lock.
-    pub owner: Option<String>,
-    /// The time left of the lease; none where it has no end.
-    pub left: Option<Duration>,
     /// Its fence; none where it was taken without, or longer than a day and its first lease ago.
     pub fence: Option<Fence>,
+    /// How many wait for it: places in its queue, one for all who wait with one
+    /// [`Locks`](crate::Locks).
+    pub waiters: u64,
     pub(super) seen: Seen,
 }
 
@@ -136,10 +147,12 @@ pub(super) struct Seen {
     pub(super) counter: Vec<u8>,
 }
 
-impl Holding {
-    pub(super) fn new(lock: Vec<u8>, ms: i64, counter: Vec<u8>) -> Self {
+impl LockInfo {
+    pub(super) fn new((lock, ms, counter, waiters): (Vec<u8>, i64, Vec<u8>, i64)) -> Self {
         let fence = fence_of(&lock, &counter);
-        Self { owner: owner(&lock), left: left(ms), fence, seen: Seen { lock, counter } }
+        let (owner, left) = (owner(&lock), left(ms));
+        let waiters = waiters.unsigned_abs();
+        Self { owner, left, fence, waiters, seen: Seen { lock, counter } }
     }
 }
 

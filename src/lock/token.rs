@@ -1,7 +1,7 @@
 //! What proves that a lock is one's own.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io;
 
 use redis::{RedisWrite, ToRedisArgs};
 
@@ -20,6 +20,10 @@ impl LockToken {
     pub(crate) fn new() -> Result<Self> {
         random().map(Self)
     }
+
+    pub(super) fn hex(&self) -> [u8; HEX] {
+        hex(self.0)
+    }
 }
 
 impl fmt::Debug for LockToken {
@@ -36,17 +40,20 @@ pub(super) struct Holder<'a> {
 
 impl<'a> Holder<'a> {
     pub(super) fn new(token: &LockToken, owner: &'a str) -> Self {
-        Self { token: hex(token.0), owner }
+        Self { token: token.hex(), owner }
+    }
+
+    pub(super) fn write_into(&self, word: &mut impl io::Write) {
+        // Writing into memory does not fail.
+        let _ = word.write_all(&self.token);
+        let _ = word.write_all(b":");
+        let _ = word.write_all(self.owner.as_bytes());
     }
 }
 
 impl ToRedisArgs for Holder<'_> {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
-        let mut word = out.writer_for_next_arg();
-        // Writing into memory does not fail.
-        let _ = word.write_all(&self.token);
-        let _ = word.write_all(b":");
-        let _ = word.write_all(self.owner.as_bytes());
+        self.write_into(&mut out.writer_for_next_arg());
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Call<'a> {
     numkeys: usize,
     /// That of a greater whole which the call is a part of.
     deadline: Option<Deadline>,
+    /// Whether it ends with the first `TRYAGAIN`.
+    at_once: bool,
     /// How many names of the header are bound; only debug builds count.
     #[cfg(debug_assertions)]
     bound: usize,
@@ -47,6 +49,7 @@ impl<'a> Call<'a> {
             cmd,
             numkeys,
             deadline: None,
+            at_once: false,
             #[cfg(debug_assertions)]
             bound: 0,
         }
@@ -108,6 +111,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Has the call end with the first `TRYAGAIN`, which is else awaited to pass.
+    pub(crate) fn at_once(mut self) -> Self {
+        self.at_once = true;
+        self
+    }
+
     /// Sends it: one round trip, two where the server has not seen the script yet.
     ///
     /// # Errors
@@ -131,7 +140,7 @@ impl<'a> Call<'a> {
     }
 
     async fn send(&self, deadline: Deadline, sent: &mut Sent) -> Result<Value> {
-        match self.redis.command_within(&self.cmd, deadline, sent).await {
+        match self.put(&self.cmd, deadline, sent).await {
             Err(Error::Server(error)) if error.kind == ServerErrorKind::NoScript => {
                 self.bring_source(deadline, sent).await
             }
@@ -146,9 +155,9 @@ impl<'a> Call<'a> {
         let turn = flights.turn(self.script.sha(), deadline.started);
         let turn = deadline.bound(turn).await?;
         let Turn::Lead(lead) = turn else {
-            return match self.redis.command_within(&self.cmd, deadline, sent).await {
+            return match self.put(&self.cmd, deadline, sent).await {
                 Err(Error::Server(error)) if error.kind == ServerErrorKind::NoScript => {
-                    self.redis.command_within(&self.eval(), deadline, sent).await
+                    self.put(&self.eval(), deadline, sent).await
                 }
                 reply => reply,
             };
@@ -161,10 +170,19 @@ impl<'a> Call<'a> {
             lead.done();
         }
         match reply {
-            Err(Error::Server(error)) if error.kind == ServerErrorKind::TryAgain => {
-                self.redis.command_within(&eval, deadline, sent).await
+            Err(Error::Server(error))
+                if error.kind == ServerErrorKind::TryAgain && !self.at_once =>
+            {
+                self.put(&eval, deadline, sent).await
             }
             reply => reply,
+        }
+    }
+
+    async fn put(&self, cmd: &Cmd, deadline: Deadline, sent: &mut Sent) -> Result<Value> {
+        match self.at_once {
+            true => self.redis.command_at_once(cmd, deadline, sent).await,
+            false => self.redis.command_within(cmd, deadline, sent).await,
         }
     }
 

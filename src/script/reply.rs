@@ -106,6 +106,17 @@ impl<A: FromReply, B: FromReply, C: FromReply> FromReply for (A, B, C) {
     }
 }
 
+impl<A: FromReply, B: FromReply, C: FromReply, D: FromReply> FromReply for (A, B, C, D) {
+    fn shape() -> String {
+        format!("array [{}, {}, {}, {}]", A::shape(), B::shape(), C::shape(), D::shape())
+    }
+
+    fn from_reply(value: Value) -> Result<Self, String> {
+        let [a, b, c, d] = fixed(value)?;
+        Ok((part(a, 1)?, part(b, 2)?, part(c, 3)?, part(d, 4)?))
+    }
+}
+
 /// The raw value, for a shape that has no type here.
 impl FromReply for Value {
     fn shape() -> String {

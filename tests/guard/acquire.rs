@@ -64,24 +64,24 @@ async fn an_acquire_without_an_answer_is_an_error_that_says_so_and_leaves_no_loc
 }
 
 #[tokio::test]
-async fn an_acquire_that_waits_finds_the_lock_that_its_lost_call_took() {
+async fn an_acquire_that_waits_is_not_kept_out_by_the_lock_that_its_lost_call_took() {
     let server = own_behind_proxy();
     let (locks, redis) = brittle(&server).await;
     let proxy = server.proxy();
     proxy.silence_replies();
-    let began = Instant::now();
-    let waiter = tokio::spawn(async move { won(locks.acquire("lock", LONG, LONG).await) });
+    let waiter = tokio::spawn({
+        let locks = locks.clone();
+        async move { won(locks.acquire("lock", LONG, LONG).await) }
+    });
     until(|| is_there(&server, &redis)).await;
-    let first = raw_on(&server, &redis, "GET", "lock", &[]);
     // Long enough for the first call to be given up.
     tokio::time::sleep(DEADLINE * 2).await;
     proxy.pass();
     let guard = tokio::time::timeout(HANG, waiter).await.unwrap().unwrap();
-    assert_eq!(raw_on(&server, &redis, "GET", "lock", &[]), first, "the same token");
-    // Counted from before the first call.
-    assert!(guard.remaining() + began.elapsed() <= LONG, "{:?}", guard.remaining());
-    assert!(guard.remaining() < LONG - LONG / 100 - DEADLINE * 2);
+    assert!(guard.remaining() < LONG - LONG / 100);
     assert_eq!(guard.release().await.unwrap(), Release::Freed);
+    locks.close(HANG).await.unwrap();
+    assert!(!is_there(&server, &redis));
 }
 
 /// No guard is lost at its birth, and none is told of as won that is.

@@ -55,7 +55,7 @@ async fn a_guard_that_was_stolen_from_is_lost_at_its_next_renewal() {
     let locks = Locks::new(redis.clone()).with_fencing().with_renewal();
     let guard = taken(&locks, TTL).await;
     let operator = Leases::new(redis.clone());
-    let seen = operator.inspect_fenced("lock").await.unwrap().unwrap();
+    let seen = operator.inspect("lock").await.unwrap().unwrap();
     let stolen = operator.steal("lock", &seen, LONG).await.unwrap();
     let Steal::Stolen { fence, .. } = stolen else { panic!("{stolen:?}") };
     assert!(!guard.is_lost());

@@ -1,23 +1,23 @@
 //! Taking a lock from whoever was seen to hold it, and from nobody else.
 
 use auth_adapter_redis::Fence;
-use auth_adapter_redis::lock::{Holding, Steal};
+use auth_adapter_redis::lock::{LockInfo, Steal};
 
 use super::acquire_fenced::{counter, fenced};
 use super::*;
 
-async fn seen(locks: &Leases) -> Holding {
-    locks.inspect_fenced("lock").await.unwrap().expect("someone holds it")
+async fn seen(locks: &Leases) -> LockInfo {
+    locks.inspect("lock").await.unwrap().expect("someone holds it")
 }
 
-async fn stolen(locks: &Leases, from: &Holding) -> (LockToken, Fence) {
+async fn stolen(locks: &Leases, from: &LockInfo) -> (LockToken, Fence) {
     match locks.steal("lock", from, LONG).await.unwrap() {
         Steal::Stolen { token, fence } => (token, fence),
         other => panic!("expected the lock, got {other:?}"),
     }
 }
 
-async fn is_changed(locks: &Leases, from: &Holding) -> bool {
+async fn is_changed(locks: &Leases, from: &LockInfo) -> bool {
     matches!(locks.steal("lock", from, LONG).await.unwrap(), Steal::Changed)
 }
 

@@ -184,7 +184,7 @@ impl RedisBuilder {
 
 /// A connection that is kept up. Nobody but its callers cares when it is lost.
 fn link(place: Where, manner: Arc<Manner>) -> Backend {
-    Backend::Link(Link::open(Target { place, manner }, Arc::default()).into())
+    Backend::Link(Link::open(Target::new(place, manner), Arc::default()).into())
 }
 
 fn login_only(login: &Login, protocol: ProtocolVersion) -> RedisConnectionInfo {

@@ -118,7 +118,7 @@ impl Discovery {
 
     fn open(&self, address: Address) -> Arc<Node> {
         let place = Where::At(ServerAddress::Tcp(address.clone()));
-        let target = Target { place, manner: Arc::clone(&self.manner) };
+        let target = Target::new(place, Arc::clone(&self.manner));
         Arc::new(Node { address, link: Link::open(target, Arc::clone(&self.stale)) })
     }
 

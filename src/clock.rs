@@ -5,20 +5,24 @@ use std::time::Duration;
 /// An instant of a clock that only goes forward and also counts while the machine is suspended, which
 /// [`std::time::Instant`] does not do on Linux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(Duration);
+pub(crate) struct Moment(Duration);
 
 impl Moment {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self(since_boot())
     }
 
     /// The time from `earlier` to here; zero where it is later.
-    pub(super) fn since(self, earlier: Self) -> Duration {
+    pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
-    pub(super) fn after(self, time: Duration) -> Self {
+    pub(crate) fn after(self, time: Duration) -> Self {
         Self(self.0.saturating_add(time))
+    }
+
+    pub(crate) fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(time))
     }
 }
 
@@ -47,13 +51,16 @@ fn since_boot() -> Duration {
     FIRST.elapsed()
 }
 
+/// By one part in so many two clocks may differ in their pace.
+pub(crate) const DRIFT: u32 = 100;
+
 /// For how long a holder may trust in a lease of this length, counted from before it was asked for: less
 /// a hundredth, by which the clocks of two machines may differ in their pace, and 2 ms for a server
 /// that counts whole milliseconds. Both as the
 /// [Redlock implementations](https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/)
 /// take them.
-pub(super) fn trusted(lease: Duration) -> Duration {
-    lease.saturating_sub(lease / 100 + Duration::from_millis(2))
+pub(crate) fn trusted(lease: Duration) -> Duration {
+    lease.saturating_sub(lease / DRIFT + Duration::from_millis(2))
 }
 
 #[cfg(test)]

@@ -1,0 +1,42 @@
+-- The queue of a lock: a sorted set of places, by the microsecond in which whoever waits there came. A
+-- place says how its holder is told (p and s by PUBLISH and SPUBLISH on the queue's key, colon, channel;
+-- n not at all, since it asks), whether it wants a fence (1 or 0), for how many milliseconds the lock is
+-- granted to it, its channel, and the holder as the lock has it.
+local PLACE = '^([nps]):([01]):(%d+):(%x*):(.+)$'
+-- Whoever waits enters again each second, if need be.
+local QUEUE_TTL = 60000
+
+-- Grants the lock, which is free, to the first place whose holder hears of it, and gives that place; those
+-- before it are dropped. The lease is short, since nobody may be left to take it up. It stops at `ours`,
+-- the place of a caller who takes the lock itself. What it publishes cannot be taken back, so that a write
+-- which a full server refuses comes before.
+local function grant_to_next(lock, queue, fence, counted, now, ours)
+  while true do
+    local place = redis.call('ZRANGE', queue, 0, 0)[1]
+    if not place or place == ours then
+      return place
+    end
+    local way, fenced, lease, channel, holder = string.match(place, PLACE)
+    local number = way and 0
+    if fenced == '1' then
+      number = find_fence(counted, holder, now)
+    end
+    local heard = number and 1 or 0
+    if number and way ~= 'n' then
+      local told = string.format('%.0f:%.0f:%s', now, number, holder)
+      heard = redis.pcall(way == 's' and 'SPUBLISH' or 'PUBLISH', queue .. ':' .. channel, told)
+      if type(heard) == 'table' then
+        -- This user may not publish there. The lock stays free, until one of them asks.
+        return
+      end
+    end
+    redis.call('ZREM', queue, place)
+    if heard > 0 then
+      redis.call('SET', lock, holder, 'PX', lease)
+      if fenced == '1' then
+        keep_fence(fence, number, holder, now, lease)
+      end
+      return place
+    end
+  end
+end
