@@ -21,7 +21,7 @@ fn main() {
     let bench = Bench::start();
     let mut criterion = Criterion::default().configure_from_args();
     let taking = [acquire, acquire_fenced, steal];
-    let keeping = [extend, extend_many, release, hand_over, join, leave, inspect];
+    let keeping = [extend, extend_many, release, hand_over, join, leave, peek, inspect];
     for verb in taking.into_iter().chain(keeping) {
         verb(&mut criterion, &bench);
     }
@@ -299,6 +299,31 @@ fn leave(criterion: &mut Criterion, bench: &Bench) {
                 place.arg(format!("{key}:queue")).arg(holder);
                 assert_eq!(send(&mut connection, &place).await, Value::Int(0));
                 assert_eq!(get(&mut connection, key).await, *holder);
+            }
+        }
+    });
+    group.finish();
+}
+
+fn peek(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/peek");
+    let locks = locks(bench);
+    side(&mut group, bench, "peek", held_by_hand, |held, calls| {
+        let (locks, held) = (locks.clone(), Arc::clone(held));
+        async move {
+            for (key, _) in &held[calls] {
+                let held = locks.peek(key).await.unwrap().unwrap();
+                assert!(held.owner.is_some() && held.left.is_some(), "{held:?}");
+            }
+        }
+    });
+    side(&mut group, bench, "GET, then PTTL", held_by_hand, |held, calls| {
+        let (mut connection, held) = (bench.connection.clone(), Arc::clone(held));
+        async move {
+            for (key, holder) in &held[calls] {
+                assert_eq!(get(&mut connection, key).await, *holder);
+                let left = send(&mut connection, cmd("PTTL").arg(key)).await;
+                assert!(matches!(left, Value::Int(1..)), "{left:?}");
             }
         }
     });

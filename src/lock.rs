@@ -23,7 +23,7 @@ use crate::key::{Fence, check_key, check_name, companion, left, millis};
 use crate::script::{Call, Operation, own};
 use token::Holder;
 
-pub use outcome::{Acquire, AcquireFenced, Extend, Join, LockInfo, Release, Steal};
+pub use outcome::{Acquire, AcquireFenced, Extend, Held, Join, LockInfo, Release, Steal};
 pub use place::{Channel, Granted, Place, Told};
 pub use token::LockToken;
 
@@ -36,6 +36,7 @@ static JOIN: Operation = Operation::new(|| own("lock/join"));
 static HAND_OVER: Operation = Operation::new(|| own("lock/hand_over"));
 static LEAVE: Operation = Operation::new(|| own("lock/leave"));
 static STEAL: Operation = Operation::new(|| own("lock/steal"));
+static PEEK: Operation = Operation::new(|| own("lock/peek"));
 static INSPECT: Operation = Operation::new(|| own("lock/inspect"));
 
 /// The most leases of one [`Leases::extend_many`]: the server does nothing else meanwhile.
@@ -294,13 +295,24 @@ impl Leases {
         format!("{}{}:{channel}", self.redis.prefix(), self.beside(key, "queue"))
     }
 
-    /// The hold of the lock at `key`, if anyone has it: whom one can [steal](Self::steal) from. One round
+    /// Who holds the lock at `key`, if anyone. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a bad key; [`Error::Server`], with `WRONGTYPE` where the key holds
+    /// no string; [`Error::Unavailable`] or [`Error::Unanswered`].
+    pub async fn peek(&self, key: &str) -> Result<Option<Held>> {
+        check_key(key)?;
+        let held: Option<(Vec<u8>, i64)> = PEEK.call(&self.redis).key("lock", key).run().await?;
+        Ok(held.map(|(lock, ms)| Held { owner: token::owner(&lock), left: left(ms) }))
+    }
+
+    /// The hold of the lock at `key`, if anyone has it, with its [`Fence`] and how many wait: whom one can [steal](Self::steal) from. One round
     /// trip.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] for a bad key; [`Error::Server`], with `WRONGTYPE` where the key or one
-    /// beside it is something else; [`Error::Unavailable`] or [`Error::Unanswered`].
+    /// As [`peek`](Self::peek), and `WRONGTYPE` where a key beside it is something else.
     pub async fn inspect(&self, key: &str) -> Result<Option<LockInfo>> {
         check_key(key)?;
         let held: Option<_> = self.queued(&INSPECT, key).run().await?;
@@ -321,8 +333,18 @@ impl Leases {
     /// As [`acquire_fenced`](Self::acquire_fenced). A call that may have been executed is
     /// [`Steal::Unknown`] instead.
     pub async fn steal(&self, key: &str, from: &LockInfo, ttl: Duration) -> Result<Steal> {
+        self.steal_as(key, LockToken::new()?, from, ttl).await
+    }
+
+    pub(crate) async fn steal_as(
+        &self,
+        key: &str,
+        token: LockToken,
+        from: &LockInfo,
+        ttl: Duration,
+    ) -> Result<Steal> {
         check_key(key)?;
-        let (token, ttl) = (LockToken::new()?, millis("TTL", ttl)?);
+        let ttl = millis("TTL", ttl)?;
         let call =
             STEAL.call(&self.redis).key("lock", key).key("fence", &self.beside(key, "fence"));
         let call = call.arg("from", &from.seen.lock).arg("seen", &from.seen.counter);

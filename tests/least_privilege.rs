@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use auth_adapter_redis::key::{SessionId, Timestamp, UserId, slot};
-use auth_adapter_redis::lock::{Acquire, AcquireFenced, Leases, Steal};
+use auth_adapter_redis::lock::{Acquire, AcquireFenced, Channel, Leases, Place, Steal, Told};
 use auth_adapter_redis::rate::Quota;
 use auth_adapter_redis::script::library;
 use auth_adapter_redis::session::{Authority, Check, Create, RevokeError, Row};
 use auth_adapter_redis::testing::{Cluster, SentinelGroup, Server, random_prefix};
 use auth_adapter_redis::{
-    Cache, Error, FencedStrings, RateLimiter, Redis, RedisBuilder, RefreshToken, RefreshTokens,
-    ServerErrorKind, Sessions,
+    Cache, Error, FencedStrings, Locks, RateLimiter, Redis, RedisBuilder, RefreshToken,
+    RefreshTokens, ServerErrorKind, Sessions,
 };
 use support::{
     HANG, LONG, ROOT, assert_server, create_session, events, least_privilege as user, quick,
@@ -82,10 +82,11 @@ async fn every_operation(redis: &Redis) -> Result<(), Error> {
     assert!(matches!(again, Acquire::Acquired(_)));
     let _left = locks.extend("lock", &token, LONG * 2).await?;
     let _left = locks.extend_many(&[("lock", &token, LONG * 3)]).await?;
-    locks.inspect("lock").await?;
+    locks.peek("lock").await?;
     assert_eq!(locks.list("lo").await?.len(), 1);
     let _freed = locks.release("lock", &token).await?;
     fences(redis, &locks).await?;
+    waits(redis, &locks).await?;
     let (limiter, quota) = (RateLimiter::new(redis.clone()), Quota::per_hour(5));
     let _allowed = limiter.check("{k}rate", &quota, 1).await?;
     let _allowed = limiter.check_many(&[("{k}rate", quota), ("{k}too", quota)], 1).await?;
@@ -107,6 +108,35 @@ async fn fences(redis: &Redis, locks: &Leases) -> Result<(), Error> {
     let Steal::Stolen { token, .. } = stolen else { panic!("it was just seen") };
     let _freed = locks.release("{f}lock", &token).await?;
     let _set = FencedStrings::new(redis.clone()).check_and_set("{f}k", "v", fence).await?;
+    Ok(())
+}
+
+/// One who waits is told by `PUBLISH`, and a place of which nobody hears is dropped.
+async fn waits(redis: &Redis, leases: &Leases) -> Result<(), Error> {
+    let locks = Locks::new(redis.clone());
+    let Acquire::Acquired(token) = leases.acquire("{q}lock", LONG).await? else { panic!() };
+    let place = Place::new(Told::Published(Channel::new()?), LONG)?;
+    let other = locks.try_acquire("{q}other", LONG).await?.guard().expect("it is free");
+    let _queued = leases.join("{q}lock", other.token(), LONG, &place, LONG).await?;
+    let _left = leases.leave("{q}lock", other.token(), &place).await?;
+    let _queued = leases.join("{q}lock", other.token(), LONG, &place, LONG).await?;
+    let _freed = leases.hand_over("{q}lock", &token).await?;
+    let Acquire::Acquired(token) = leases.acquire("{q}lock", LONG).await? else { panic!() };
+    let held = leases.inspect("{q}lock").await?.expect("it is held");
+    if held.waiters > 0 {
+        return Err(Error::Config("PUBLISH was refused".to_owned()));
+    }
+    let (guard, _) = tokio::join!(locks.acquire("{q}lock", LONG, HANG), async {
+        while leases
+            .inspect("{q}lock")
+            .await
+            .is_ok_and(|held| held.is_none_or(|held| held.waiters == 0))
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        leases.hand_over("{q}lock", &token).await
+    });
+    let _freed = guard?.guard().expect("it was handed over").release().await?;
     Ok(())
 }
 
@@ -170,8 +200,9 @@ async fn the_user_can_do_all_and_one_right_less_is_too_little() {
     assert_eq!(check(&line).await, Ok(()));
     let denied = server.command(&["ACL", "LOG"]).unwrap();
     assert_eq!(denied.array().unwrap().len(), 0, "nothing was tried in vain: {denied:?}");
-    // These are for Sentinel and for a cluster, below.
-    let elsewhere = ["+role", "+cluster|slots", "+asking"];
+    // These are for Sentinel and for a cluster, below, and one who may not unsubscribe is told of a lock
+    // that is not waited for any more.
+    let elsewhere = ["+role", "+cluster|slots", "+asking", "+unsubscribe"];
     for (right, line) in one_less(&line) {
         let outcome = check(&line).await;
         assert_eq!(outcome.is_ok(), elsewhere.contains(&&*right), "{right}: {outcome:?}");
@@ -216,6 +247,9 @@ async fn behind_sentinels_it_needs_to_ask_the_role() {
 async fn on_a_cluster_it_needs_the_slots_and_asking() {
     let cluster = Cluster::builder().primaries(2).replicas_each(0).start().unwrap();
     let line = user("least-privilege.acl");
+    let sharded = "+spublish +ssubscribe +sunsubscribe";
+    let is_sharded = cluster.nodes()[0].version() >= (7, 0, 0);
+    let line = if is_sharded { format!("{line} {sharded}") } else { line };
     let moving = slot(b"myapp:lock");
     let from = cluster.primary_of_slot(moving).unwrap();
     let to = cluster.nodes().iter().find(|node| node.port() != from.port()).unwrap();
@@ -255,7 +289,7 @@ async fn it_can_do_nothing_else_and_nothing_elsewhere() {
         &["CONFIG", "GET", "*"],
         &["ACL", "LIST"],
         &["SCRIPT", "FLUSH"],
-        &["PUBLISH", "myapp:c", "m"],
+        &["PUBLISH", "other:c", "m"],
         &["CLIENT", "LIST"],
         &["LPUSH", "myapp:l", "v"],
     ] {

@@ -14,6 +14,8 @@ mod join;
 mod leave;
 #[path = "lock/list.rs"]
 mod list;
+#[path = "lock/peek.rs"]
+mod peek;
 #[path = "lock/steal.rs"]
 mod steal;
 mod support;

@@ -7,7 +7,9 @@ use super::hold::Hold;
 use crate::clock::{DRIFT, Moment, trusted};
 use crate::error::{Error, Result};
 use crate::key::Fence;
-use crate::lock::{Acquire, AcquireFenced, Granted, Join, Leases, LockToken, Place};
+use crate::lock::{
+    Acquire, AcquireFenced, Granted, Join, Leases, LockInfo, LockToken, Place, Steal,
+};
 use crate::releases::{Pending, Releases, Way};
 
 /// Dropped at any time it leaves no lock behind and no place in a queue: what it may have taken is
@@ -72,11 +74,7 @@ impl<'a> Attempt<'a> {
         let is_first = self.arm(Way::HandOver);
         let started = Moment::now();
         let answer = self.call().await;
-        let outcome = self.settle(answer, started);
-        if is_first && matches!(outcome, Ok(Sent::Held { .. }) | Err(_)) {
-            self.disarm();
-        }
-        outcome
+        self.settle_first(answer, started, is_first)
     }
 
     /// Takes the lock or this place in its queue, as of so long ago, or asks how both stand by now.
@@ -115,6 +113,23 @@ impl<'a> Attempt<'a> {
         self.leases.redis().connection(&self.key)
     }
 
+    /// Takes the lock from this hold. Where another has it by now it is held, as for any call.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub(super) async fn steal(&mut self, from: &LockInfo) -> Result<Sent> {
+        let is_first = self.arm(Way::HandOver);
+        let started = Moment::now();
+        let stolen = self.leases.steal_as(&self.key, self.token.clone(), from, self.ttl).await;
+        let answer = stolen.map(|stolen| match stolen {
+            Steal::Stolen { fence, .. } => Answer::Acquired(Some(fence)),
+            Steal::Changed => Answer::Held { left: None },
+            Steal::Unknown { error, .. } => Answer::Unknown(error),
+        });
+        self.settle_first(answer, started, is_first)
+    }
+
     /// Whether a grant is to this attempt.
     pub(super) fn is_granted(&self, granted: &Granted) -> bool {
         granted.is_to(&self.token)
@@ -141,6 +156,21 @@ impl<'a> Attempt<'a> {
             return None;
         }
         Some((hold, self.won()))
+    }
+
+    /// Where nothing was sent before that may have taken the lock, and this did not either, nothing is to
+    /// be released.
+    fn settle_first(
+        &mut self,
+        answer: Result<Answer>,
+        started: Moment,
+        is_first: bool,
+    ) -> Result<Sent> {
+        let outcome = self.settle(answer, started);
+        if is_first && matches!(outcome, Ok(Sent::Held { .. }) | Err(_)) {
+            self.disarm();
+        }
+        outcome
     }
 
     fn settle(&mut self, answer: Result<Answer>, started: Moment) -> Result<Sent> {

@@ -103,7 +103,7 @@ impl Turn {
             }
             Err(error) => {
                 if !front.is_refused {
-                    tracing::warn!(%error, "nothing is heard of a lock, which is asked for instead");
+                    tracing::warn!(%error, "SUBSCRIBE failed or was refused: a lock that is waited for is asked for now and then");
                 }
                 front.is_refused = true;
                 Ok(Told::Never)

@@ -16,7 +16,7 @@ use super::wait::{Wait, Waited};
 use crate::clock::Moment;
 use crate::connection::Redis;
 use crate::error::{Error, Result};
-use crate::lock::Leases;
+use crate::lock::{Leases, LockInfo};
 use crate::releases::{Pending, Releases};
 
 /// How many locks are released in the background at a time.
@@ -202,6 +202,32 @@ impl Locks {
             }
             Waited::Held { left } => Acquisition::Held { left },
         })
+    }
+
+    /// Takes the lock at `key` for `ttl` from the hold that was [inspected](Leases::inspect), with a new
+    /// fence; nothing where another has it by now, or nobody. For operators, as [`Leases::steal`], which
+    /// says for how long the holder can go on believing in its hold. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire), and [`Error::Server`] with `BADVALUE` where the key of the
+    /// counter of fences holds something else.
+    pub async fn steal(
+        &self,
+        key: &str,
+        from: &LockInfo,
+        ttl: Duration,
+    ) -> Result<Option<LockGuard>> {
+        match self.attempt(key, ttl)?.steal(from).await? {
+            Sent::Acquired(hold, pending) => Ok(self.guard(hold, pending).guard()),
+            Sent::Held { .. } => Ok(None),
+            Sent::Unknown(error) => Err(error),
+        }
+    }
+
+    /// The calls by token beneath, in the same name: the operator's view.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// Waits until what is released in the background is released, so long at the most, and acquires

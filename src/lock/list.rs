@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use redis::cmd;
 use tokio::task::JoinSet;
 
-use super::{Leases, LockInfo};
+use super::{Held, Leases};
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::key::check_key;
 use crate::script::decode;
@@ -26,8 +26,8 @@ impl Leases {
     /// # Errors
     ///
     /// [`Error::InvalidInput`] for a beginning that no key can have; [`Error::Config`] on a
-    /// `ClusterConnection` of the caller's, which names no nodes; else as [`inspect`](Self::inspect).
-    pub async fn list(&self, beginning: &str) -> Result<Vec<(String, LockInfo)>> {
+    /// `ClusterConnection` of the caller's, which names no nodes; else as [`peek`](Self::peek).
+    pub async fn list(&self, beginning: &str) -> Result<Vec<(String, Held)>> {
         if !beginning.is_empty() {
             check_key(beginning)?;
         }
@@ -37,11 +37,11 @@ impl Leases {
             let mut calls = JoinSet::new();
             for key in keys {
                 let (leases, key) = (self.clone(), key.clone());
-                calls.spawn(async move { (leases.inspect(&key).await, key) });
+                calls.spawn(async move { (leases.peek(&key).await, key) });
             }
             for (held, key) in calls.join_all().await {
                 match held {
-                    Ok(Some(info)) if info.owner.is_some() => locks.push((key, info)),
+                    Ok(Some(held)) if held.owner.is_some() => locks.push((key, held)),
                     Ok(_) => {}
                     // Something else has come to be there.
                     Err(error) if error.server_kind() == Some(ServerErrorKind::WrongType) => {}

@@ -124,6 +124,16 @@ pub enum Join {
     },
 }
 
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Held {
+    /// The owner's name; none where other software took the lock.
+    pub owner: Option<String>,
+    /// The time left of the lease; none where it has no end.
+    pub left: Option<Duration>,
+}
+
 /// One hold of a lock, as it was when it was inspected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,7 +1,5 @@
 //! Guards with a number that rises with each hold.
 
-use auth_adapter_redis::lock::Steal;
-
 use super::support::target::own_behind_proxy;
 use super::support::{HANG, until};
 use super::*;
@@ -54,10 +52,10 @@ async fn a_guard_that_was_stolen_from_is_lost_at_its_next_renewal() {
     let redis = redis_on(&server).await;
     let locks = Locks::new(redis.clone()).with_fencing().with_renewal();
     let guard = taken(&locks, TTL).await;
-    let operator = Leases::new(redis.clone());
-    let seen = operator.inspect("lock").await.unwrap().unwrap();
-    let stolen = operator.steal("lock", &seen, LONG).await.unwrap();
-    let Steal::Stolen { fence, .. } = stolen else { panic!("{stolen:?}") };
+    let operator = Locks::new(redis.clone()).with_owner("operator").unwrap();
+    let seen = operator.leases().inspect("lock").await.unwrap().unwrap();
+    let stolen = operator.steal("lock", &seen, LONG).await.unwrap().expect("it was just seen");
+    assert!(operator.steal("lock", &seen, LONG).await.unwrap().is_none(), "it has changed");
     assert!(!guard.is_lost());
     let lost = async {
         let mut last = guard.remaining();
@@ -69,5 +67,7 @@ async fn a_guard_that_was_stolen_from_is_lost_at_its_next_renewal() {
     };
     let left = tokio::time::timeout(HANG, lost).await.unwrap();
     assert!(left > TTL / 4, "not by its deadline: {left:?} were left");
-    assert!(Some(fence) > guard.fence());
+    assert!(stolen.fence() > guard.fence() && !stolen.is_lost());
+    assert_eq!(guard.release().await.unwrap(), Release::NotOurs);
+    assert_eq!(stolen.release().await.unwrap(), Release::Freed);
 }
