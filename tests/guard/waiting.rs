@@ -9,6 +9,9 @@ use super::support::target::{own_behind_proxy, shared};
 use super::support::{HANG, SHORT, patient, until};
 use super::*;
 
+/// Long before one would ask again, also on a busy machine.
+const PUSHED: Duration = Duration::from_millis(700);
+
 /// Locks of another process, as it were: with connections of their own.
 async fn process(like: &Redis, name: &str) -> Locks {
     let redis = patient(shared()).prefix(like.prefix()).build().unwrap();
@@ -36,9 +39,9 @@ async fn queued(redis: &Redis, places: u64) {
     tokio::time::timeout(HANG, wait).await.expect("they come to be in the queue");
 }
 
-/// So much later that nobody takes the two instants for one.
+/// So much later that a call which a busy machine delays changes no order.
 async fn later() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
 }
 
 async fn within<T>(waiter: JoinHandle<T>) -> T {
@@ -60,8 +63,7 @@ async fn a_release_hands_over_to_whoever_came_first_and_soon() {
         assert_eq!(holder.release().await.unwrap(), Release::Freed);
         holder = within(waiter).await;
         assert_eq!(holder.owner(), format!("p{place}"));
-        // Neither the bounded re-check nor a poll.
-        assert!(began.elapsed() < Duration::from_millis(90), "{:?}", began.elapsed());
+        assert!(began.elapsed() < PUSHED, "{:?}", began.elapsed());
         assert!(value(&redis).unwrap().ends_with(&format!(":p{place}")));
     }
     assert_eq!(holder.release().await.unwrap(), Release::Freed);
@@ -272,7 +274,7 @@ async fn those_whose_connections_are_cut_keep_their_order() {
         assert_eq!(holder.release().await.unwrap(), Release::Freed);
         holder = within(waiter).await;
         assert_eq!(holder.owner(), name);
-        assert!(began.elapsed() < Duration::from_millis(90), "{:?}", began.elapsed());
+        assert!(began.elapsed() < PUSHED, "{:?}", began.elapsed());
     }
 }
 
