@@ -7,6 +7,8 @@ mod acquire;
 mod close;
 #[path = "guard/dropped.rs"]
 mod dropped;
+#[path = "guard/fairness.rs"]
+mod fairness;
 #[path = "guard/fenced.rs"]
 mod fenced;
 #[path = "guard/lost.rs"]

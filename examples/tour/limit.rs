@@ -1,4 +1,4 @@
-//! Chapter 9: so many attempts to log in, wherever they come in.
+//! Chapter 12: so many attempts to log in, wherever they come in.
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ mod claims;
 mod cleanup;
 mod database;
 mod limit;
+mod locks;
 mod outage;
 mod sessions;
 mod stage;
@@ -68,27 +69,34 @@ async fn tell(stage: Arc<Stage>) -> Result<Claims> {
     chapter("4. The holder of the lock dies").await;
     cleanup::holder_dies(&stage, &mut instances, &mut claims).await?;
 
+    chapter("5. Who waits for a lock is woken").await;
+    locks::handed_over(&instances, &mut claims).await?;
+    chapter("6. The holder of the lock stands still").await;
+    let two = locks::stands_still(&instances, &mut claims).await?;
+    chapter("7. What it had sent arrives too late").await;
+    locks::too_late(&instances, two, &mut claims).await?;
+
     let database = Database::default();
-    chapter("5. A login on five devices").await;
+    chapter("8. A login on five devices").await;
     sessions::five_devices(&instances, &database, &mut claims).await?;
-    chapter("6. Log out everywhere").await;
+    chapter("9. Log out everywhere").await;
     sessions::log_out_everywhere(&instances, &database, &mut claims).await?;
-    chapter("7. Two tabs refresh at once").await;
+    chapter("10. Two tabs refresh at once").await;
     tokens::second_tab(&instances, &database, &mut claims).await?;
-    chapter("8. A token is stolen").await;
+    chapter("11. A token is stolen").await;
     tokens::thief(&instances, &database, &mut claims).await?;
-    chapter("9. A rate limit that all instances share").await;
+    chapter("12. A rate limit that all instances share").await;
     limit::guess_passwords(&instances, &mut claims).await?;
 
     let Some(server) = stage.server() else {
         println!(
-            "\nThe outage (chapters 10 and 11) is left out: this server is not the tour's own."
+            "\nThe outage (chapters 13 and 14) is left out: this server is not the tour's own."
         );
         return Ok(claims);
     };
-    chapter("10. Redis hangs, then dies").await;
+    chapter("13. Redis hangs, then dies").await;
     outage::redis_dies(server, &instances, &mut claims).await?;
-    chapter("11. Redis comes back").await;
+    chapter("14. Redis comes back").await;
     outage::redis_comes_back(server, &instances, &mut claims).await?;
     Ok(claims)
 }

@@ -1,4 +1,4 @@
-//! Chapters 10 and 11: every call is answered while Redis is away, and all is shared once it is back.
+//! Chapters 13 and 14: every call is answered while Redis is away, and all is shared once it is back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Chapters 5 and 6: who is logged in on which device, and that nobody is any more.
+//! Chapters 8 and 9: who is logged in on which device, and that nobody is any more.
 
 use std::time::{Duration, Instant, SystemTime};
 

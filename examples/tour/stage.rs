@@ -18,6 +18,9 @@ pub const USERS: [&str; 2] = ["42", "43"];
 pub const MOBILE_USER: &str = "44";
 /// The bucket of attempts to log in as that user.
 pub const ATTEMPTS: &str = "login:44";
+/// What the chapters on locks guard, and the lock.
+pub const REPORT: &str = "{report}:text";
+pub const REPORT_LOCK: &str = "{report}:lock";
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// One process of the auth server, with all that it has of Redis: its own connection.
@@ -131,6 +134,8 @@ impl Stage {
         for user in USERS {
             keys.extend(keys_of(&redis, user)?);
         }
+        let beside = [format!("{REPORT}:fenced"), format!("{REPORT_LOCK}:fence")];
+        keys.extend([REPORT.to_owned(), REPORT_LOCK.to_owned()].into_iter().chain(beside));
         let cache = Cache::new(redis);
         cache.delete_many_by_slot(&keys).await?;
         let mut left = 0;

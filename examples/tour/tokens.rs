@@ -1,4 +1,4 @@
-//! Chapters 7 and 8: a refresh token in two tabs of its owner, and one in the hands of a thief.
+//! Chapters 10 and 11: a refresh token in two tabs of its owner, and one in the hands of a thief.
 
 use std::time::Duration;
 
