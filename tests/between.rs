@@ -12,13 +12,16 @@ use auth_adapter_redis::lock::{Acquire, Leases, Release};
 use auth_adapter_redis::redis::Value;
 use auth_adapter_redis::script::Repeat;
 use auth_adapter_redis::testing::{Data, Server};
-use step::{Step, counter};
+use step::{Step, beside, place};
 use support::target::{own, own_with, shared};
 use support::{LONG, comes_alive, holder, raw, raw_on, redis, redis_on, script};
 
 /// A reply without its times.
 fn outcome(reply: &Value) -> String {
     match reply {
+        Value::Array(items) if matches!(items[..], [Value::Int(_), ..]) => {
+            items.iter().map(outcome).collect::<Vec<_>>().join(", ")
+        }
         // Of sessions: the outcome, and how many words go with it.
         Value::Array(items) if items.len() != 2 || matches!(items[1], Value::BulkString(_)) => {
             format!("{:?} and {} more", items[0], items.len() - 1)
@@ -30,14 +33,16 @@ fn outcome(reply: &Value) -> String {
     }
 }
 
-/// All that the scripts can change: the lock, the time it has left and its last fence, a cached value, a
-/// fenced one, and when two buckets are full again.
+/// All that the scripts can change: the lock, the time it has left, its last fence and its queue, a cached
+/// value, a fenced one, and when two buckets are full again.
 #[derive(Debug, PartialEq)]
 struct State {
     lock: Option<String>,
     left: i64,
     /// The last fence, and whose it is.
     counter: Option<(u64, String)>,
+    /// Who waits, in order.
+    queue: Vec<String>,
     cached: Option<String>,
     resource: Option<String>,
     buckets: [Option<String>; 2],
@@ -45,13 +50,16 @@ struct State {
 
 fn state(redis: &Redis) -> State {
     let text = |key: &str| raw(redis, "GET", key, &[]).text().map(str::to_owned);
-    let counted = text(&counter(redis)).map(|counted| {
+    let queue = raw(redis, "ZRANGE", &beside(redis, "queue"), &["0", "-1"]);
+    let queue = queue.array().unwrap().iter().map(|place| place.text().unwrap().to_owned());
+    let counted = text(&beside(redis, "fence")).map(|counted| {
         let (number, whose) = counted.split_once(':').unwrap();
         (number.parse().unwrap(), whose.to_owned())
     });
     State {
         lock: text("lock"),
         counter: counted,
+        queue: queue.collect(),
         left: raw(redis, "PTTL", "lock", &[]).int().unwrap(),
         cached: text("{k}cached"),
         resource: text("{f}resource"),
@@ -92,8 +100,13 @@ mod repeat {
     fn check(step: Step, before: &State, after: &State, story: &str) {
         let mine = holder(step.who);
         let free_or_mine = before.lock.is_none() || before.lock.as_deref() == Some(&*mine);
+        let granted = match &after.lock {
+            Some(now) if before.lock != after.lock => place(now),
+            _ => String::new(),
+        };
         let lock_may_change = match step.script {
             "lock/acquire" | "lock/acquire_fenced" | "lock/release" => free_or_mine,
+            "lock/join" | "lock/hand_over" | "lock/leave" => free_or_mine,
             // From whom it was to steal, and has not stolen before.
             "lock/steal" => before.lock.as_deref() == Some("theirs") && before.counter.is_none(),
             _ => false,
@@ -115,6 +128,15 @@ mod repeat {
         } else {
             assert!(before.counter < after.counter, "{story}");
         }
+        // Of the others in the queue only one leaves it, who is granted the lock, and all keep their order.
+        let others = |state: &State| -> Vec<String> {
+            let places = state.queue.iter().filter(|&at| *at != place(&mine) && *at != granted);
+            places.cloned().collect()
+        };
+        assert_eq!(others(before), others(after), "{story}");
+        if !matches!(step.script, "lock/join" | "lock/hand_over" | "lock/leave") {
+            assert_eq!(before.queue, after.queue, "{story}");
+        }
         assert_eq!(before.resource, after.resource, "{story}");
         if step.script != "cache/delete_many" {
             assert_eq!(before.cached, after.cached, "{story}");
@@ -129,14 +151,21 @@ mod repeat {
         }
     }
 
-    /// What can happen between, of the scripts those of one noun: others have no key in common.
+    /// What can happen between, of the scripts those of one noun that change something: others have no key
+    /// in common.
     fn events(step: Step) -> Vec<Event> {
         let noun = |step: Step| step.script.split_once('/').unwrap().0;
         let next = Step { script: "fence/check_and_set", who: 'c' };
         let calls = Step::all('a').into_iter().chain(Step::of_another('b')).chain([next]);
-        let calls = calls.filter(|&other| noun(other) == noun(step)).map(Event::Call);
-        let events = [Event::Nothing, Event::Expires, Event::ForeignLock, Event::Cached];
-        events.into_iter().chain(calls).collect()
+        let reads =
+            |other: Step| other.script.ends_with("peek") || other.script.ends_with("inspect");
+        let calls = calls.filter(|&other| noun(other) == noun(step) && !reads(other));
+        let others: &[Event] = match noun(step) {
+            "lock" => &[Event::Nothing, Event::Expires, Event::ForeignLock],
+            "cache" => &[Event::Nothing, Event::Cached],
+            _ => &[Event::Nothing],
+        };
+        others.iter().copied().chain(calls.map(Event::Call)).collect()
     }
 
     /// Every script twice, with every two events between.
@@ -170,7 +199,7 @@ mod repeat {
                 }
             }
         }
-        assert!(stories >= (8 * 18 * 18 + 4 * 8 * 8 + 7 * 7 + 5 * 5) * 3);
+        assert!(stories >= (11 * 20 * 20 + 4 * 4 * 4 + 4 * 4 + 3 * 3) * 3, "{stories}");
     }
 
     /// With nothing between, the second execution leaves the state as the first did, and says so
@@ -194,7 +223,8 @@ mod repeat {
                     assert_eq!(before.buckets, after.buckets, "{step:?}");
                 }
                 match step.script {
-                    "lock/release" | "cache/delete_many" | "rate/reset" => assert_eq!(second, "0"),
+                    "lock/release" | "lock/hand_over" | "lock/leave" => assert_eq!(second, "0"),
+                    "cache/delete_many" | "rate/reset" => assert_eq!(second, "0"),
                     // It was no longer there to be ended.
                     "session/revoke" => assert!(second.ends_with(" and 0 more"), "{second}"),
                     _ => assert_eq!(first, second, "{step:?}"),

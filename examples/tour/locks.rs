@@ -57,7 +57,7 @@ pub async fn handed_over(instances: &[Instance], claims: &mut Claims) -> Result<
     let mut slowest = Duration::ZERO;
     for waiter in waiters {
         let released = Instant::now();
-        guard.release().await?;
+        let _freed = guard.release().await?;
         let (next, since) = waiter.await??;
         let took = since.saturating_duration_since(released);
         println!("  {} has it {took:.0?} after the release was sent", next.owner());
@@ -65,7 +65,7 @@ pub async fn handed_over(instances: &[Instance], claims: &mut Claims) -> Result<
         order.push(next.owner().to_owned());
         guard = next;
     }
-    guard.release().await?;
+    let _freed = guard.release().await?;
     claims.claim(order == [second.name, third.name], "They were served in the order they came.");
     let claim = format!("Neither waited as long as a poll of {POLL:?} would have had it.");
     claims.claim(slowest < POLL, &claim);

@@ -6,9 +6,14 @@ use auth_adapter_redis::script::{Call, library};
 
 use super::support::{holder, script};
 
-/// The counter of fences of the key `lock`.
-pub fn counter(redis: &Redis) -> String {
-    format!("{{{}lock}}:fence", redis.prefix())
+/// What stands beside the key `lock`.
+pub fn beside(redis: &Redis, name: &str) -> String {
+    format!("{{{}lock}}:{name}", redis.prefix())
+}
+
+/// The place of a holder in the queue of the lock.
+pub fn place(holder: &str) -> String {
+    format!("n:0:60000::{holder}")
 }
 
 /// In microseconds: what a rate limit takes to give one back.
@@ -56,18 +61,24 @@ impl Step {
                 let call = script.call_many(redis, 1).keys("lock", ["lock"]);
                 call.args("holder", [(holder, 60_000)])
             }
+            "lock/join" => {
+                let call = queued(call, redis).arg("holder", &holder).arg("ttl", 60_000);
+                call.arg("place", place(&holder)).arg("waited", 0)
+            }
+            "lock/hand_over" => queued(call, redis).arg("holder", holder),
+            "lock/leave" => queued(call, redis).arg("holder", &holder).arg("place", place(&holder)),
             "lock/acquire_fenced" => {
-                let call = call.key("lock", "lock").key("fence", &counter(redis));
+                let call = call.key("lock", "lock").key("fence", &beside(redis, "fence"));
                 call.arg("holder", holder).arg("ttl", 60_000)
             }
             "lock/steal" => {
-                let call = call.key("lock", "lock").key("fence", &counter(redis));
+                let call = call.key("lock", "lock").key("fence", &beside(redis, "fence"));
                 let call = call.arg("from", "theirs").arg("seen", "");
                 call.arg("holder", holder).arg("ttl", 60_000)
             }
-            "lock/inspect_fenced" => call.key("lock", "lock").key("fence", &counter(redis)),
+            "lock/inspect" => queued(call, redis),
             "lock/release" => call.key("lock", "lock").arg("holder", holder),
-            "lock/inspect" => call.key("lock", "lock"),
+            "lock/peek" => call.key("lock", "lock"),
             "fence/check_and_set" => {
                 let call = call.key("resource", "{f}resource").key("record", "{f}resource:fenced");
                 // What c writes is a's next.
@@ -125,6 +136,11 @@ impl Step {
             other => panic!("say here how {other} is called"),
         }
     }
+}
+
+fn queued<'a>(call: Call<'a>, redis: &Redis) -> Call<'a> {
+    let call = call.key("lock", "lock").key("queue", &beside(redis, "queue"));
+    call.key("fence", &beside(redis, "fence"))
 }
 
 /// An instant far away, in epoch milliseconds.
