@@ -11,6 +11,27 @@
 //! clock that goes on while the machine is suspended (on Linux, Android, macOS and Windows). So it says
 //! lost in time when Redis or the way to it hangs, and when this process was paused. Lost is final.
 //!
+//! # Waiting in line
+//!
+//! Whoever waits has a place in a queue beside the lock. A release grants the lock to the first in it in
+//! the same step, and tells that one by push, on a connection of its own that was subscribed to before the
+//! place was taken. The grant is for a second, or the TTL if that is shorter, until the winner extends it in
+//! the background: else a winner that has died would keep the lock from the next.
+//!
+//! A winner counts the grant from when it was made, which it knows without asking: the server tells its time
+//! both when one joins and when it grants the lock, and so long after the join was sent it was, or the
+//! moment of receipt if that is earlier; less a hundredth of all that time. Where a connection was replaced
+//! in between it asks, as where too little of the grant is left.
+//!
+//! Those who wait with one [`Locks`] and its clones stand in a line of their own, whose first has the
+//! place on the server, as of when it came. So they are served in the order in which they came, wherever
+//! they wait, but for two: one whose turn in its own line has just come has yet to take its place, which is
+//! a round trip; and a lock whose lease ends, rather than being released, goes to whoever asks first.
+//!
+//! The idea is that of queue locks, as of
+//! [Mellor-Crummey and Scott](https://dl.acm.org/doi/10.1145/103727.103729): each waits for its own word,
+//! and one release wakes one.
+//!
 //! # Not reentrant
 //!
 //! A task that takes a lock which it already has waits for itself, as with a mutex. Counting a second

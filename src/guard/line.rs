@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
@@ -18,7 +18,9 @@ const KEPT: Duration = Duration::from_secs(10);
 
 /// The lines for all locks that are waited for, or were a moment ago.
 #[derive(Default)]
-pub(super) struct Lines(Arc<Mutex<HashMap<Arc<str>, Arc<Line>>>>);
+pub(super) struct Lines(Arc<Mutex<Table>>);
+
+type Table = HashMap<Arc<str>, Arc<Line>>;
 
 /// The line for one lock. Those in it come to its front in the order in which they came.
 #[derive(Default)]
@@ -51,26 +53,32 @@ impl Lines {
         }
         let line = Arc::<Line>::default();
         table.insert(Arc::clone(key), Arc::clone(&line));
-        let (lines, key, watched) = (Self(Arc::clone(&self.0)), Arc::clone(key), Arc::clone(&line));
-        tokio::spawn(async move {
-            loop {
-                sleep(KEPT).await;
-                let mut table = lines.table();
-                // The table has it, and this task.
-                if !watched.is_used.swap(false, Ordering::Relaxed)
-                    && Arc::strong_count(&watched) == 2
-                {
-                    table.remove(&key);
-                    return;
-                }
-            }
-        });
+        tokio::spawn(end(Arc::downgrade(&self.0), Arc::clone(key)));
         line
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Line>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        locked(&self.0)
     }
+}
+
+/// Ends a line that was not used for some time.
+async fn end(lines: Weak<Mutex<Table>>, key: Arc<str>) {
+    loop {
+        sleep(KEPT).await;
+        let Some(lines) = lines.upgrade() else { return };
+        let mut table = locked(&lines);
+        let Some(line) = table.get(&key) else { return };
+        let is_used = line.is_used.swap(false, Ordering::Relaxed) || Arc::strong_count(line) > 1;
+        if !is_used {
+            table.remove(&key);
+            return;
+        }
+    }
+}
+
+fn locked(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Line {

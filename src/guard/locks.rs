@@ -152,9 +152,13 @@ impl Locks {
         }
     }
 
-    /// Takes the lock at `key` for `ttl` as soon as it is free, within `max_wait`, which no answer to
-    /// the last call prolongs by more than the handle's call deadline. A Redis that is away is waited for
-    /// as well. A round trip for each try.
+    /// Takes the lock at `key` for `ttl` as soon as it is free and nobody came before, within `max_wait`,
+    /// which no answer to the last call prolongs by more than the handle's call deadline. A Redis that is
+    /// away is waited for as well.
+    ///
+    /// One round trip where the lock is free. Else two more, to subscribe and to [wait in
+    /// line](super#waiting-in-line); one where others of these locks have waited for it in the last
+    /// seconds. Then one a second, and one when a lease ends, until the lock is handed over.
     ///
     /// Safe to drop at any time, as [`try_acquire`](Self::try_acquire).
     ///

@@ -79,6 +79,20 @@ async fn a_place_that_wants_a_fence_gets_one_unless_the_counter_is_something_els
 }
 
 #[tokio::test]
+async fn a_full_server_still_hands_over() {
+    let server = own();
+    let redis = redis_on(&server).await;
+    run_acquire(&redis, &holder('a'), LEASE).await.unwrap();
+    let place = format!("n:1:1000::{}", holder('b'));
+    run_join_at(&redis, &holder('b'), &place, 0).await.unwrap();
+    support::set(&server, "maxmemory", "1024");
+    assert_eq!(run_hand_over(&redis, &holder('a')).await.unwrap(), 1);
+    let has = |key: &str| raw_on(&server, &redis, "GET", key, &[]).text().unwrap().to_owned();
+    assert_eq!(has("lock"), holder('b'));
+    assert!(has(&counter(&redis)).ends_with(&holder('b')));
+}
+
+#[tokio::test]
 async fn fails_wrongtype_and_the_lock_is_released_alone() {
     let (locks, redis) = locks().await;
     for key in [beside(&redis, "queue"), counter(&redis)] {
