@@ -9,7 +9,7 @@ with_server = server=$$(tools/get-server) && REDIS_SERVER_BIN="$$server"
 behaviour = $(patsubst tests/%.rs,--test %,$(shell grep -l '^use support::target' tests/*.rs))
 
 .DEFAULT_GOAL := help
-.PHONY: behaviour help server servers tour test test-behaviour test-all matrix bench failover bench-all lint doc ci
+.PHONY: behaviour help server servers tour test test-behaviour test-all matrix histories bench failover bench-all lint doc ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -43,6 +43,9 @@ test-all: ## make test, and the tests of behaviour with Sentinel and on a cluste
 
 matrix: ## all tests on each server, alone, with Sentinel and as a cluster: target/matrix.md
 	@tools/matrix
+
+histories: ## 100,000 acquisitions of locks, while everything around them breaks
+	@$(with_server) HISTORIES=$${HISTORIES:-100000} $(CARGO) test --test histories -- --nocapture
 
 bench: ## the ratios that the README states, also left in target/ratios.txt
 	@$(with_server) $(CARGO) bench --bench ratios

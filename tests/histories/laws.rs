@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::history::{Attempt, History, Hold};
-use super::log::Leaving;
+use super::log::{Leaving, ms};
 use super::register::linearizable;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +139,7 @@ fn waits(history: &History, attempt: &Attempt, patience: Duration) -> Result<(),
     }
 }
 
-/// An attempt in milliseconds since boot, as the log has it in nanoseconds.
 fn tell(attempt: &Attempt) -> String {
-    let ms = |at: Duration| format!("{:.3}", at.as_secs_f64() * 1000.0);
     let (process, number) = attempt.id;
     let mut told = format!("process {process}, attempt {number}: wanted {}", ms(attempt.wanted));
     told += &format!(" for {:?}", attempt.patience);

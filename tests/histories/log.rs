@@ -18,6 +18,11 @@ pub fn now() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
+/// An instant as people are told it: the milliseconds since boot.
+pub fn ms(at: Duration) -> String {
+    format!("{:.3}", at.as_secs_f64() * 1000.0)
+}
+
 /// One line: what happened to an attempt of a process to take a lock, or to that process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use todc_utils::linearizability::{WGLChecker, history};
 use todc_utils::specifications::Specification;
 
-use super::history::Attempt;
-use super::log::Wrote;
+use super::history::{Attempt, Update};
+use super::log::{Wrote, ms};
 
 /// One operation on a register.
 #[derive(Clone, Debug)]
@@ -24,8 +24,8 @@ enum Step {
     Swaps { fence: u64, from: u64, to: u64 },
     /// Refused although the lock was held all the time, which nothing explains.
     Refused,
-    /// The lock may have been lost on the way, or nobody knows whether it was executed. It has had an
-    /// effect if a newer fence was not there yet, and has none if it was.
+    /// The lock may have been lost on the way, or nobody knows what was executed. It has had an effect
+    /// if a newer fence was not there yet, and has none if it was.
     MayWrite { fence: u64, to: u64 },
 }
 
@@ -59,21 +59,53 @@ impl Specification for Register {
     }
 }
 
+/// So many operations are looked at in one go, or as many more as overlap.
+pub const WINDOW: usize = 200;
+
 /// # Errors
 ///
 /// The end of the shortest beginning that no order of its operations explains.
 pub fn linearizable(attempts: &[&Attempt]) -> Result<(), String> {
-    let operations = operations(attempts);
-    if is_linearizable(&operations) {
-        return Ok(());
+    match windows(operations(attempts)).into_iter().find(|window| !is_linearizable(window)) {
+        None => Ok(()),
+        Some(window) => Err(explain(&window)),
     }
+}
+
+fn explain(operations: &[Operation]) -> String {
     let mut ends: Vec<Duration> = operations.iter().map(|operation| operation.ended).collect();
     ends.sort();
-    let first = ends.partition_point(|&end| is_linearizable(&before(&operations, end)));
-    let mut told = before(&operations, ends[first.min(ends.len() - 1)]);
+    let first = ends.partition_point(|&end| is_linearizable(&before(operations, end)));
+    let mut told = before(operations, ends[first.min(ends.len() - 1)]);
     told.sort_by_key(|operation| operation.ended);
-    let last = told.iter().rev().take(6).rev().map(|operation| format!("\n{operation:?}"));
-    Err(format!("no order explains{}", last.collect::<String>()))
+    let last = told.iter().rev().take(6).rev().map(|operation| {
+        format!("\n{} to {}: {:?}", ms(operation.called), ms(operation.ended), operation.step)
+    });
+    format!("no order explains{}", last.collect::<String>())
+}
+
+/// The history in parts: whatever came before an operation that nothing overlaps, the register is
+/// after it what that says.
+fn windows(mut operations: Vec<Operation>) -> Vec<Vec<Operation>> {
+    operations.sort_by_key(|operation| operation.called);
+    let (mut windows, mut window, mut ended) = (Vec::new(), Vec::new(), Duration::ZERO);
+    for (at, operation) in operations.iter().enumerate() {
+        let next = operations.get(at + 1);
+        let is_alone =
+            operation.called > ended && next.is_none_or(|next| next.called > operation.ended);
+        ended = ended.max(operation.ended);
+        window.push(operation.clone());
+        if let Step::Swaps { fence, to, .. } = operation.step
+            && is_alone
+            && window.len() >= WINDOW
+        {
+            windows.push(std::mem::take(&mut window));
+            let step = Step::MayWrite { fence, to };
+            window.push(Operation { called: operation.ended, ended: operation.ended, step });
+        }
+    }
+    windows.push(window);
+    windows
 }
 
 fn operations(attempts: &[&Attempt]) -> Vec<Operation> {
@@ -101,8 +133,8 @@ fn operations(attempts: &[&Attempt]) -> Vec<Operation> {
                     (at, Step::Swaps { fence, from, to })
                 }
                 Some((at, Wrote::Refused)) if update.under_lock => (at, Step::Refused),
-                Some((_, Wrote::Refused)) => return None,
-                // A write that is executed after one with a newer fence has no effect any more.
+                // A refused one too: where the connection was cut it was sent again, and may have been
+                // executed before. After one with a newer fence it has no effect any more.
                 _ => (newer_after(fence).max(called), Step::MayWrite { fence, to }),
             };
             Some(Operation { called, ended, step })
@@ -110,9 +142,7 @@ fn operations(attempts: &[&Attempt]) -> Vec<Operation> {
         .collect()
 }
 
-fn updates<'a>(
-    attempts: &'a [&'a Attempt],
-) -> impl Iterator<Item = (u64, &'a super::history::Update)> {
+fn updates<'a>(attempts: &'a [&'a Attempt]) -> impl Iterator<Item = (u64, &'a Update)> {
     attempts.iter().flat_map(|attempt| {
         let fence = attempt.hold.map_or(0, |hold| hold.fence);
         attempt.updates.iter().map(move |update| (fence, update))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::history::History;
 use super::laws::{Law, broken};
 use super::log::{Event, Leaving, Line, Wrote};
+use super::register::WINDOW;
 
 use Event::*;
 
@@ -95,7 +96,13 @@ fn an_update_that_is_lost_is_found() {
 #[test]
 fn one_that_came_too_late_or_was_not_answered_may_be_lost_or_not() {
     let then = |from| changes(2, 20, from, 200, Wrote::Set, true);
-    for (wrote, asked) in [(Wrote::Set, false), (Wrote::Unknown, true), (Wrote::Unknown, false)] {
+    let unsure = [
+        (Wrote::Set, false),
+        (Wrote::Unknown, true),
+        (Wrote::Unknown, false),
+        (Wrote::Refused, false),
+    ];
+    for (wrote, asked) in unsure {
         let first = changes(1, 10, 0, 100, wrote, asked);
         assert_eq!(breaks(&[first.clone(), then(100)].concat()), []);
         assert_eq!(breaks(&[first.clone(), then(0)].concat()), []);
@@ -110,4 +117,23 @@ fn one_that_came_too_late_or_was_not_answered_may_be_lost_or_not() {
     assert_eq!(breaks(&[killed, then(0)].concat()), []);
     let nothing = changes(1, 10, 0, 100, Wrote::Nothing, true);
     assert_eq!(breaks(&[nothing, then(100)].concat()), [Law::Linearizable]);
+}
+
+#[test]
+fn a_lost_update_is_found_wherever_it_is_in_a_long_history() {
+    let many = 3 * WINDOW as u64;
+    let history = |lost: Option<u64>| {
+        let changes = (1..=many).map(|number| {
+            let from = number - 1 - u64::from(lost == Some(number));
+            let mut happened = changes(number, number * 5, from, number, Wrote::Set, true);
+            happened[0].0 = number * 5;
+            happened
+        });
+        changes.collect::<Vec<_>>().concat()
+    };
+    assert_eq!(breaks(&history(None)), []);
+    let window = WINDOW as u64;
+    for lost in [2, window - 1, window, window + 1, window + 2, 2 * window, many] {
+        assert_eq!(breaks(&history(Some(lost))), [Law::Linearizable], "{lost}");
+    }
 }

@@ -19,6 +19,9 @@ use super::worker::{Orders, TTL, lock_key};
 
 const PROCESSES: usize = 6;
 
+/// For how long the dead may still be granted a lock, each for a moment.
+const LEFTOVERS: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Debug)]
 pub struct Storm {
     pub name: &'static str,
@@ -92,38 +95,31 @@ impl Storm {
         fs::remove_file(self.log()).unwrap();
     }
 
-    /// Whether each lock can be taken when the leases of the dead have ended, and what is left of it.
+    /// Whether each lock can be taken when the leases of the dead have ended, and nothing is left of it
+    /// and its queue when it is released.
     fn is_free(&self, server: &Server) -> Result<(), Broken> {
         let runtime = Runtime::new().unwrap();
-        let redis = runtime.block_on(Redis::connect(&server.url())).unwrap();
-        let broken = |told| Broken { law: Law::FreeAfterwards, told };
-        // Those of the last holders, and of the last that waited for them.
-        let until = Instant::now() + Duration::from_millis(2 * TTL.1) + Duration::from_secs(3);
-        let waits = || {
-            std::thread::sleep(Duration::from_millis(5));
-            Instant::now() < until
-        };
-        for lock in 0..self.locks {
-            let key = lock_key(lock);
-            let locks = Locks::new(redis.clone()).with_fencing();
-            let taken = || runtime.block_on(locks.try_acquire(&key, HANG)).unwrap().guard();
-            let guard = loop {
-                match taken() {
-                    Some(guard) => break guard,
-                    None if waits() => {}
-                    None => {
-                        let left = server.command(&["PTTL", &key]).unwrap();
-                        return Err(broken(format!("{key} is locked, with {left:?} ms left")));
-                    }
-                }
-            };
-            let released = runtime.block_on(guard.release()).unwrap();
+        let locks = Locks::new(runtime.block_on(Redis::connect(&server.url())).unwrap());
+        for key in (0..self.locks).map(lock_key) {
             let queue = format!("{{{key}}}:queue");
-            let left = || server.command(&["EXISTS", &key, &queue]).unwrap().int();
-            while left() != Some(0) {
-                if !waits() {
-                    return Err(broken(format!("{key}, {released:?}: something is left of it")));
+            let until = Instant::now() + Duration::from_millis(TTL.1) + LEFTOVERS;
+            loop {
+                let taken = runtime.block_on(locks.try_acquire(&key, HANG)).unwrap().guard();
+                let was_free = taken.is_some();
+                if let Some(guard) = taken {
+                    let _outcome = runtime.block_on(guard.release()).unwrap();
                 }
+                let ask = |words: &[&str]| server.command(words).unwrap();
+                if was_free && ask(&["EXISTS", &key, &queue]).int() == Some(0) {
+                    break;
+                }
+                if Instant::now() > until {
+                    let (holder, left) = (ask(&["GET", &key]), ask(&["PTTL", &key]));
+                    let waiting = ask(&["ZRANGE", &queue, "0", "-1", "WITHSCORES"]);
+                    let told = format!("{key} has {holder:?} for {left:?} ms, and {waiting:?}");
+                    return Err(Broken { law: Law::FreeAfterwards, told });
+                }
+                std::thread::sleep(Duration::from_millis(5));
             }
         }
         Ok(())
