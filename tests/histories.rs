@@ -134,8 +134,9 @@ fn a_server_that_is_killed_breaks_none_either_while_all_else_breaks_too() {
 /// Whether doctored workers are found to break this law, in one storm or another.
 fn is_found(law: Law, name: &'static str, faults: &'static [Fault], doctored: Doctored) -> bool {
     let mut seeds = seeds();
-    (1..=10).any(|count| {
-        let (lasts, patience) = (Duration::from_secs(2), Duration::from_secs(5));
+    (1..=30).any(|count| {
+        let lasts = Duration::from_secs(2);
+        let patience = lasts;
         let seed = seeds.next();
         let doctored = Some(doctored);
         let storm = Storm { name, seed, faults, locks: 2, lasts, patience, doctored };
@@ -169,4 +170,11 @@ fn what_two_holders_do_is_not_linearizable() {
 fn a_lease_that_is_counted_from_the_reply_makes_two_holders() {
     let name = "from-the-reply";
     assert!(is_found(Law::OneHolder, name, &[Fault::DelayReplies], Doctored::CountsFromTheReply));
+}
+
+/// One that is granted the lock while it is stopped, and killed before it takes it up.
+#[test]
+fn a_grant_without_a_lease_leaves_the_lock_to_the_dead() {
+    let (name, faults) = ("without-lease", &[Fault::StopWorkers, Fault::KillWorkers]);
+    assert!(is_found(Law::FreeAfterwards, name, faults, Doctored::GrantsWithoutLease));
 }

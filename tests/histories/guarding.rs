@@ -1,13 +1,15 @@
 //! How a worker takes a lock, believes in it and gives it back: as anyone would, or in a way that is
 //! known to be wrong.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use auth_adapter_redis::guard::Acquisition;
 use auth_adapter_redis::lock::{AcquireFenced, Leases, LockToken};
-use auth_adapter_redis::{Cache, Error, Fence, LockGuard, Locks, Redis};
+use auth_adapter_redis::{Cache, Error, Fence, LockGuard, Locks, Redis, ScriptLibrary};
 
 use super::log::{Leaving, now};
+use super::support::doctored::copy;
 
 /// What is wrong with a worker, for the laws to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +18,13 @@ pub enum Doctored {
     DeletesPlainly,
     /// It counts its lease from the reply, not from before the call.
     CountsFromTheReply,
+    /// It hands the lock over to the next without an end, as if that one could not die.
+    GrantsWithoutLease,
 }
 
 impl Doctored {
-    const ALL: [Self; 2] = [Self::DeletesPlainly, Self::CountsFromTheReply];
+    const ALL: [Self; 3] =
+        [Self::DeletesPlainly, Self::CountsFromTheReply, Self::GrantsWithoutLease];
 
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|what| format!("{what:?}") == word)
@@ -28,6 +33,7 @@ impl Doctored {
 
 /// Takes locks with fences.
 pub struct Taker {
+    redis: Redis,
     locks: Locks,
     leases: Leases,
     cache: Cache,
@@ -52,7 +58,7 @@ impl Taker {
         let locks = Locks::new(redis.clone()).with_fencing();
         let locks = if renews { locks.with_renewal() } else { locks };
         let (leases, cache) = (Leases::new(redis.clone()), Cache::new(redis.clone()));
-        Self { locks, leases, cache, doctored }
+        Self { redis: redis.clone(), locks, leases, cache, doctored }
     }
 
     pub async fn take(
@@ -93,6 +99,20 @@ impl Taker {
         }
     }
 
+    /// `lock/hand_over`, but that the lock is granted without an end.
+    async fn hand_over(&self, lock: &str) -> Result<i64, Error> {
+        static SCRIPTS: LazyLock<&ScriptLibrary> = LazyLock::new(|| {
+            let grant = "redis.call('SET', lock, holder, 'PX', lease)";
+            copy(&[("shared/turn.lua", grant, "redis.call('SET', lock, holder)")])
+        });
+        let holder = self.cache.get(lock).await?.unwrap_or_default();
+        let script = SCRIPTS.get("lock/hand_over").expect("it is there");
+        let call = script.call(&self.redis).key("lock", lock);
+        let call = call.key("queue", &format!("{{{lock}}}:queue"));
+        let call = call.key("fence", &format!("{{{lock}}}:fence"));
+        call.arg("holder", holder).run().await
+    }
+
     /// Nothing is left to be released, unless Redis is away.
     pub async fn close(&self) {
         // What could not be released ends with its lease.
@@ -118,8 +138,10 @@ impl Held<'_> {
     /// Gives the lock back, with an answer or in the background.
     pub async fn give_back(self, waits: bool) {
         let taker = self.taker;
-        if taker.doctored == Some(Doctored::DeletesPlainly) {
-            let _deleted = taker.cache.delete(&self.lock).await;
+        match taker.doctored {
+            Some(Doctored::DeletesPlainly) => drop(taker.cache.delete(&self.lock).await),
+            Some(Doctored::GrantsWithoutLease) => drop(taker.hand_over(&self.lock).await),
+            _ => {}
         }
         // Whatever comes of it: what is not released ends with its lease.
         match self.belief {

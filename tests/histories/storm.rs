@@ -114,9 +114,12 @@ impl Storm {
                     break;
                 }
                 if Instant::now() > until {
-                    let (holder, left) = (ask(&["GET", &key]), ask(&["PTTL", &key]));
-                    let waiting = ask(&["ZRANGE", &queue, "0", "-1", "WITHSCORES"]);
-                    let told = format!("{key} has {holder:?} for {left:?} ms, and {waiting:?}");
+                    let (holder, left) = (ask(&["GET", &key]), ask(&["PTTL", &key]).int());
+                    let waiting = ask(&["ZCARD", &queue]).int();
+                    let told = format!(
+                        "{key} has {:?} for {left:?} ms, and {waiting:?} wait for it",
+                        holder.text()
+                    );
                     return Err(Broken { law: Law::FreeAfterwards, told });
                 }
                 std::thread::sleep(Duration::from_millis(5));

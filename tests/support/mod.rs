@@ -1,6 +1,7 @@
 //! What several test binaries share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod doctored;
 pub mod target;
 
 use std::sync::{Arc, LazyLock, Mutex};
