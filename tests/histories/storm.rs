@@ -61,10 +61,14 @@ impl Storm {
             doctored: self.doctored,
         };
         let mut weather = Weather::start(&server, PROCESSES, &orders);
-        let began = Instant::now();
+        let (began, mut turn) = (Instant::now(), Vec::new());
         while began.elapsed() < self.lasts {
-            if !self.faults.is_empty() {
-                let fault = self.faults[weather.random.below(self.faults.len())];
+            // Each in its turn, so that none is left out.
+            if turn.is_empty() {
+                turn = self.faults.to_vec();
+            }
+            if !turn.is_empty() {
+                let fault = turn.swap_remove(weather.random.below(turn.len()));
                 weather.brings(fault);
             }
             std::thread::sleep(weather.random.millis(10, 120));
