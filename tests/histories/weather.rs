@@ -1,5 +1,6 @@
 //! What the harness breaks during a storm, and mends again.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use auth_adapter_redis::testing::{Data, Proxy, Server};
@@ -45,23 +46,24 @@ enum Mend {
 
 /// A server and processes of workers, each behind a proxy of its own.
 pub struct Weather<'a> {
-    pub server: &'a Server,
+    server: &'a Server,
     pub random: Random,
-    pub places: Vec<Place>,
+    places: Vec<Place>,
     /// How often each thing was broken.
-    pub broken: std::collections::BTreeMap<Fault, u32>,
+    pub broken: BTreeMap<Fault, u32>,
     to_mend: Vec<(Instant, Mend)>,
     /// Whether the server answers.
     is_up: bool,
+    /// How many were started so far.
     processes: u64,
 }
 
 /// Where a process of workers is started, and started anew.
-pub struct Place {
+struct Place {
     proxy: Proxy,
     orders: Orders,
-    /// None when it has been killed and none was started yet.
-    pub process: Option<Process>,
+    /// None while it is started anew, and when it has been asked to end.
+    process: Option<Process>,
     /// Whether the proxy is in a mode that ends.
     is_broken: bool,
 }
@@ -178,10 +180,7 @@ impl<'a> Weather<'a> {
     }
 
     fn mend_until(&mut self, now: Instant) {
-        let (due, later) =
-            std::mem::take(&mut self.to_mend).into_iter().partition(|it| it.0 <= now);
-        self.to_mend = later;
-        let due: Vec<_> = due;
+        let due: Vec<_> = self.to_mend.extract_if(.., |(due, _)| *due <= now).collect();
         for (_, mend) in due {
             match mend {
                 Mend::Continue { process } => {
