@@ -54,7 +54,9 @@ pub struct FencedStrings {
 pub enum CheckAndSet {
     /// The string has this value now.
     Set,
-    /// A holder with a newer fence has written before: the lock is lost. The string was left alone.
+    /// A holder with a newer fence has written before: the lock is lost. The string was left alone. Where
+    /// the connection was cut, so that the call was sent again, it may have been set before that holder
+    /// wrote.
     Refused {
         /// The newest fence that has written.
         newest: Fence,

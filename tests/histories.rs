@@ -70,17 +70,8 @@ fn keep_the_laws(name: &'static str, faults: &'static [Fault]) {
         let storm =
             Storm { name, seed, faults, locks: 8, lasts, patience: PATIENCE, doctored: None };
         let told = storm.rages();
-        let broken: Vec<_> = told
-            .broken
-            .iter()
-            .map(|broken| {
-                format!(
-                    "{broken}
-"
-                )
-            })
-            .collect();
-        assert!(broken.is_empty(), "{}in {storm}", broken.concat());
+        let broken: Vec<_> = told.broken.iter().map(ToString::to_string).collect();
+        assert!(broken.is_empty(), "{}\nin {storm}", broken.join("\n"));
         assert!(told.acquisitions > 0 && told.updates > 0, "{told:?}");
         for fault in faults {
             assert!(told.faults.contains_key(fault), "no {fault:?}: {told:?}");
