@@ -167,7 +167,7 @@ impl Leases {
         let call = call.key("fence", &self.beside(key, "fence"));
         let call = call.arg("holder", self.holder(&token)).arg("ttl", ttl);
         match call.run().await {
-            Ok((0, number)) => told(number).map(|fence| AcquireFenced::Acquired { token, fence }),
+            Ok((0, number)) => fence(number).map(|fence| AcquireFenced::Acquired { token, fence }),
             Ok((ms, _)) => Ok(AcquireFenced::Held { left: left(ms) }),
             Err(error) if error.may_have_executed() => Ok(AcquireFenced::Unknown { token, error }),
             Err(error) => Err(error),
@@ -185,7 +185,7 @@ impl Leases {
         let ttl = millis("TTL", ttl)?;
         let call = EXTEND.call(&self.redis).key("lock", key);
         let call = call.arg("holder", self.holder(token)).arg("ttl", ttl);
-        call.run().await.map(extended)
+        call.run().await.map(Extend::told)
     }
 
     /// [Extends](Self::extend) each of these leases, a key, its token and the TTL, all at one instant.
@@ -214,7 +214,7 @@ impl Leases {
         let call = EXTEND_MANY.call_many(&self.redis, leases.len());
         let call = call.keys("lock", leases.iter().map(|&(key, ..)| key)).args("holder", holders);
         let told: Vec<i64> = call.run().await?;
-        Ok(told.into_iter().map(extended).collect())
+        Ok(told.into_iter().map(Extend::told).collect())
     }
 
     /// Deletes the lock if the token still owns it. One round trip.
@@ -225,7 +225,7 @@ impl Leases {
     pub async fn release(&self, key: &str, token: &LockToken) -> Result<Release> {
         check_key(key)?;
         let call = RELEASE.call(&self.redis).key("lock", key);
-        call.arg("holder", self.holder(token)).run().await.map(released)
+        call.arg("holder", self.holder(token)).run().await.map(Release::told)
     }
 
     /// Takes the lock at `key` for `ttl` if it is free and nobody came before, or else a place in its
@@ -273,8 +273,11 @@ impl Leases {
         check_key(key)?;
         let call = self.queued(&HAND_OVER, key).arg("holder", self.holder(token));
         match call.at_once().run().await {
-            Err(error) if is_refused(&error) => self.release(key, token).await,
-            freed => freed.map(released),
+            // Another call than this may pass.
+            Err(Error::Server(error)) if !error.kind.is_node_fault() => {
+                self.release(key, token).await
+            }
+            freed => freed.map(Release::told),
         }
     }
 
@@ -287,7 +290,7 @@ impl Leases {
     pub async fn leave(&self, key: &str, token: &LockToken, place: &Place) -> Result<Release> {
         check_key(key)?;
         let call = self.queued(&LEAVE, key).arg("holder", self.holder(token));
-        call.arg("place", place.of(self.holder(token))).run().await.map(released)
+        call.arg("place", place.of(self.holder(token))).run().await.map(Release::told)
     }
 
     /// The channel on which a [place](Place) in the queue of this lock is told: what to subscribe to.
@@ -351,7 +354,7 @@ impl Leases {
         let call = call.arg("holder", self.holder(&token)).arg("ttl", ttl);
         match call.run().await {
             Ok(0) => Ok(Steal::Changed),
-            Ok(number) => told(number).map(|fence| Steal::Stolen { token, fence }),
+            Ok(number) => fence(number).map(|fence| Steal::Stolen { token, fence }),
             Err(error) if error.may_have_executed() => Ok(Steal::Unknown { token, error }),
             Err(error) => Err(error),
         }
@@ -376,28 +379,8 @@ impl Leases {
     }
 }
 
-/// What the scripts tell of an extend: the milliseconds left, or 0.
-fn extended(ms: i64) -> Extend {
-    match ms {
-        0 => Extend::NotOurs,
-        ms => Extend::Extended { left: Duration::from_millis(ms.unsigned_abs()) },
-    }
-}
-
-fn released(freed: i64) -> Release {
-    match freed {
-        0 => Release::NotOurs,
-        _ => Release::Freed,
-    }
-}
-
-/// Whether a call on a lock alone may pass where this one did not.
-fn is_refused(error: &Error) -> bool {
-    error.server_kind().is_some_and(|kind| !kind.is_node_fault())
-}
-
 /// What the scripts tell of a fence.
-fn told(number: i64) -> Result<Fence> {
+fn fence(number: i64) -> Result<Fence> {
     Fence::told(number).ok_or_else(|| Error::Reply {
         call: "lock".to_owned(),
         expected: "fence".to_owned(),

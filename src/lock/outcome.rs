@@ -95,6 +95,16 @@ pub enum Extend {
     NotOurs,
 }
 
+impl Extend {
+    /// The milliseconds left, or 0.
+    pub(super) fn told(ms: i64) -> Self {
+        match ms {
+            0 => Self::NotOurs,
+            ms => Self::Extended { left: Duration::from_millis(ms.unsigned_abs()) },
+        }
+    }
+}
+
 /// What came of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -104,6 +114,16 @@ pub enum Release {
     /// It was no longer this token's: the lease ended, or an earlier execution of this release freed
     /// it. Whatever is there is left alone.
     NotOurs,
+}
+
+impl Release {
+    /// How many locks were freed.
+    pub(super) fn told(freed: i64) -> Self {
+        match freed {
+            0 => Self::NotOurs,
+            _ => Self::Freed,
+        }
+    }
 }
 
 /// What came of joining the queue of a lock.
