@@ -6,6 +6,7 @@
 mod allocs;
 mod call;
 mod delete_many;
+mod handover;
 mod measure;
 mod memory;
 mod report;
@@ -35,6 +36,9 @@ const RATIOS: &[fn(&Bench) -> Ratio] = &[
     memory::memory_keys_mb,
 ];
 
+/// These measure several at once.
+const GROUPS: &[fn() -> Vec<Ratio>] = &[handover::of_2, handover::of_16];
+
 fn main() {
     // `cargo test --benches` runs it too, without optimization: nothing is to be measured then.
     if std::env::args().all(|arg| arg != "--bench") {
@@ -46,6 +50,12 @@ fn main() {
         let ratio = measure(&bench);
         eprintln!("{}: {:.3}", ratio.name, ratio.value());
         ratios.push(ratio);
+    }
+    for measure in GROUPS {
+        for ratio in measure() {
+            eprintln!("{}: {:.3}", ratio.name, ratio.value());
+            ratios.push(ratio);
+        }
     }
     report::print(&ratios);
 }
