@@ -5,6 +5,9 @@ CARGO ?= cargo
 # Fails, and cargo is not run, when there is no server to be had.
 with_server = server=$$(tools/get-server) && REDIS_SERVER_BIN="$$server"
 
+# A crate of its own, below the same target folder.
+peers = --manifest-path benches/peers/Cargo.toml --locked --target-dir $(or $(CARGO_TARGET_DIR),target)/peers
+
 # The tests that run on what REDIS_TARGET names.
 behaviour = $(patsubst tests/%.rs,--test %,$(shell grep -l '^use support::target' tests/*.rs))
 
@@ -47,8 +50,9 @@ matrix: ## all tests on each server, alone, with Sentinel and as a cluster: targ
 histories: ## 100,000 acquisitions of locks, while everything around them breaks
 	@$(with_server) HISTORIES=$${HISTORIES:-100000} $(CARGO) test --test histories -- --nocapture
 
-bench: ## the ratios that the README states, also left in target/ratios.txt
-	@$(with_server) $(CARGO) bench --bench ratios
+bench: ## the ratios that the README states, also to other crates, left in target/ratios.txt as well
+	@$(with_server) && export REDIS_SERVER_BIN && \
+		$(CARGO) bench --bench ratios && $(CARGO) run --release $(peers)
 
 failover: ## what a failover costs and how long it takes: target/failover.md
 	@$(with_server) $(CARGO) bench --bench failover
@@ -65,6 +69,8 @@ lint: ## formatting, and clippy for every set of features, warnings refused
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --no-default-features -- -D warnings
 	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	$(CARGO) fmt --manifest-path benches/peers/Cargo.toml --check
+	$(CARGO) clippy $(peers) -- -D warnings
 
 doc: ## the documentation, warnings refused
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --all-features

@@ -9,12 +9,15 @@ mod delete_many;
 mod handover;
 mod measure;
 mod memory;
+#[allow(dead_code, reason = "the peers use the rest")]
 mod report;
 mod rotate;
 mod sessions;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::path::Path;
 
 use measure::Ratio;
 use support::Bench;
@@ -57,5 +60,5 @@ fn main() {
             ratios.push(ratio);
         }
     }
-    report::print(&ratios);
+    report::print(&ratios, Path::new(env!("CARGO_MANIFEST_DIR")));
 }

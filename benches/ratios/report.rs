@@ -6,8 +6,27 @@ use std::path::{Path, PathBuf};
 
 use crate::measure::{Goal, Ratio};
 
-/// Prints all of it. The lines for programs come last, and are left in `ratios.txt` as well.
-pub fn print(ratios: &[Ratio]) {
+/// Prints all of it. The lines for programs come last, and are left in `ratios.txt` as well, where cargo
+/// builds this package.
+pub fn print(ratios: &[Ratio], package: &Path) {
+    let lines = table(ratios);
+    leave(&file(package), &lines);
+}
+
+/// The same, but the file keeps the lines of other ratios.
+pub fn add(ratios: &[Ratio], package: &Path) {
+    let lines = table(ratios);
+    let file = file(package);
+    let of = |line: &str| line.split(' ').nth(1).map(str::to_owned);
+    let told: Vec<_> = lines.lines().map(of).collect();
+    let before = fs::read_to_string(&file).unwrap_or_default();
+    let kept = before.lines().filter(|line| !told.contains(&of(line)));
+    let kept: String = kept.map(|line| format!("{line}\n")).collect();
+    leave(&file, &(kept + &lines));
+}
+
+/// Prints all but the file, and gives what goes there.
+fn table(ratios: &[Ratio]) -> String {
     println!(
         "\n{:<32}{:>9}{:>9}{:>9}{:>9}{:>5}  goal",
         "ratio", "median", "min", "max", "IQR", "n"
@@ -27,11 +46,14 @@ pub fn print(ratios: &[Ratio]) {
     }
     println!();
     let lines: String = ratios.iter().map(line).collect();
-    let file = target().join("ratios.txt");
-    if let Err(error) = fs::write(&file, &lines) {
+    print!("{lines}");
+    lines
+}
+
+fn leave(file: &Path, lines: &str) {
+    if let Err(error) = fs::write(file, lines) {
         eprintln!("{}: {error}", file.display());
     }
-    print!("{lines}");
 }
 
 fn goal(ratio: &Ratio) -> String {
@@ -55,9 +77,7 @@ fn line(ratio: &Ratio) -> String {
     format!("ratio {} {value:.digits$} {goal}\n", ratio.name)
 }
 
-/// Where cargo builds.
-fn target() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn file(package: &Path) -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    package.join(target)
+    package.join(target).join("ratios.txt")
 }
