@@ -10,6 +10,7 @@ use auth_adapter_redis::lock::{
 };
 use auth_adapter_redis::redis::aio::MultiplexedConnection;
 use auth_adapter_redis::redis::{self, Value, cmd};
+use auth_adapter_redis::{Locks, script};
 use criterion::Criterion;
 use support::compare::{group, side};
 use support::{Bench, Holder, TTL, TTL_MILLIS, connect, flood, flush, keys, send};
@@ -25,6 +26,7 @@ fn main() {
     for verb in taking.into_iter().chain(keeping) {
         verb(&mut criterion, &bench);
     }
+    cycle(&mut criterion, &bench);
     criterion.final_summary();
 }
 
@@ -360,6 +362,37 @@ fn inspect(criterion: &mut Criterion, bench: &Bench) {
     group.finish();
 }
 
+/// A free lock taken and released with a guard, against the least that does the same.
+fn cycle(criterion: &mut Criterion, bench: &Bench) {
+    let mut group = group(criterion, "lock/cycle");
+    let guards = Locks::new(bench.redis()).with_owner(OWNER).unwrap();
+    side(&mut group, bench, "try_acquire, release", free, |keys, cycles| {
+        let (guards, keys) = (guards.clone(), Arc::clone(keys));
+        async move {
+            for key in &keys[cycles] {
+                let guard = guards.try_acquire(key, TTL).await.unwrap().guard().unwrap();
+                assert_eq!(guard.release().await.unwrap(), Release::Freed);
+            }
+        }
+    });
+    side(&mut group, bench, "SET NX PX, then EVALSHA", free, |keys, cycles| {
+        let (mut connection, keys) = (bench.connection.clone(), Arc::clone(keys));
+        async move {
+            let sha = script::library().get("lock/release").unwrap().sha();
+            for key in &keys[cycles] {
+                let holder = Holder::random(OWNER).text();
+                let mut set = cmd("SET");
+                set.arg(key).arg(&holder).arg("NX").arg("PX").arg(TTL_MILLIS);
+                assert_eq!(send(&mut connection, &set).await, Value::Okay);
+                let mut release = cmd("EVALSHA");
+                release.arg(sha).arg(1).arg(key).arg(&holder);
+                assert_eq!(send(&mut connection, &release).await, Value::Int(1));
+            }
+        }
+    });
+    group.finish();
+}
+
 fn locks(bench: &Bench) -> Leases {
     Leases::new(bench.redis()).with_owner(OWNER).unwrap()
 }
@@ -378,7 +411,7 @@ async fn get(connection: &mut MultiplexedConnection, key: &str) -> String {
 /// So many free locks, on a server that has the scripts.
 async fn free(bench: &Bench, count: usize) -> Arc<[String]> {
     let redis = bench.redis();
-    auth_adapter_redis::script::library().load(&redis).await.unwrap();
+    script::library().load(&redis).await.unwrap();
     flush(&mut bench.connection.clone()).await;
     keys(count)
 }

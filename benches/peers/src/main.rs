@@ -20,7 +20,7 @@ mod support;
 use std::path::Path;
 
 fn main() {
-    let ratios = [handover::vs_rslock_2(), cycle::vs_rslock_64()];
+    let ratios = [handover::vs_rslock_2(), cycle::vs_rslock_64(), cycle::connected_vs_rslock_64()];
     for ratio in &ratios {
         eprintln!("{}: {:.3}", ratio.name, ratio.value());
     }
