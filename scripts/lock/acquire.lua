@@ -11,7 +11,8 @@
 ]]
 local lock = KEYS[1]
 local holder = ARGV[1]
-local ttl = tonumber(ARGV[2])
+local ttl = ARGV[2]
+-- As it came: to spell a number out again costs the server a fifth of this script.
 if redis.call('SET', lock, holder, 'NX', 'PX', ttl) then
   return 0
 end
@@ -21,5 +22,5 @@ if redis.call('GET', lock) ~= holder then
   return left == 0 and 1 or left
 end
 -- Written even where the end stays: a WAIT that follows must count a write of this call.
-redis.call('PEXPIRE', lock, math.max(ttl, left))
+redis.call('PEXPIRE', lock, math.max(tonumber(ttl), left))
 return 0
