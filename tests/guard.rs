@@ -11,6 +11,8 @@ mod dropped;
 mod fairness;
 #[path = "guard/fenced.rs"]
 mod fenced;
+#[path = "guard/late.rs"]
+mod late;
 #[path = "guard/lost.rs"]
 mod lost;
 #[path = "guard/paused.rs"]

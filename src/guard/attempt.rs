@@ -136,7 +136,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The hold that was granted to this attempt, as far as it can be trusted without asking: nothing
-    /// where too little is left of the grant.
+    /// where too little is left of the grant, or where the server's clock was stepped meanwhile.
     ///
     /// The server granted it so long after it was asked as its own clock says, so that by ours it was then
     /// or later; and it was before this was heard. The earlier of the two counts.
@@ -148,9 +148,14 @@ impl<'a> Attempt<'a> {
     ) -> Option<(Arc<Hold>, Pending)> {
         let Stamp { asked, server } = self.stamp.take()?;
         let between = Duration::from_micros(granted.at.checked_sub(server)?);
-        let counted = asked.after(between).min(heard);
         // The two clocks may have gone at another pace all the time.
-        let started = counted.before(between / DRIFT);
+        let drift = between / DRIFT;
+        let counted = asked.after(between);
+        if counted.before(drift) > heard {
+            // Heard before it was said: one of the two readings was of a clock that was stepped.
+            return None;
+        }
+        let started = counted.min(heard).before(drift);
         let hold = self.hold(granted.fence, started, grant);
         if hold.remaining() < grant / 2 {
             return None;

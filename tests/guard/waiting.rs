@@ -29,7 +29,7 @@ async fn waiting(locks: &Locks, redis: &Redis, places: u64) -> JoinHandle<LockGu
     waiter
 }
 
-async fn queued(redis: &Redis, places: u64) {
+pub async fn queued(redis: &Redis, places: u64) {
     let leases = Leases::new(redis.clone());
     let wait = async {
         while leases.inspect("lock").await.unwrap().is_none_or(|held| held.waiters != places) {
@@ -222,7 +222,7 @@ async fn a_lease_that_ends_is_awaited_by_what_was_left_of_it() {
 }
 
 /// On a server of the test's own, past the proxy that is before it.
-async fn direct(server: &Own) -> Redis {
+pub async fn direct(server: &Own) -> Redis {
     let redis = quick(server.unix_url()).call_deadline(HANG).build().unwrap();
     redis.connected().await;
     redis
