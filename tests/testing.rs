@@ -1,5 +1,6 @@
 //! The servers and proxies of the `testing` feature, against the real server.
 
+use std::fs::Permissions;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -141,6 +142,26 @@ fn options_version_and_info() -> Outcome {
     let save = server.command(&["CONFIG", "GET", "save"])?;
     assert_eq!(save.array().and_then(|pair| pair[1].text()), Some(""));
     assert!(server.log().contains("Ready to accept connections"));
+    Ok(())
+}
+
+#[test]
+fn a_variable_is_the_servers_alone_also_after_a_restart() -> Outcome {
+    let another = Server::start()?;
+    let program = another.info_field("server", "executable").ok_or("it does not tell its path")?;
+    let telling = another.dir().join("telling");
+    std::fs::write(
+        &telling,
+        format!("#!/bin/sh\necho \"OF_A_TEST=$OF_A_TEST\"\nexec '{program}' \"$@\"\n"),
+    )?;
+    std::fs::set_permissions(&telling, Permissions::from_mode(0o700))?;
+    let server = Server::builder().binary(telling).env("OF_A_TEST", "a=b and more").start()?;
+    let told = || server.log().matches("OF_A_TEST=a=b and more\n").count();
+    assert_eq!(told(), 1);
+    server.restart(Data::Kept)?;
+    assert_eq!(told(), 2);
+    assert_eq!(server.info_field("server", "process_id"), Some(server.pid().to_string()));
+    assert!(std::env::var_os("OF_A_TEST").is_none());
     Ok(())
 }
 

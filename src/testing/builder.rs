@@ -1,6 +1,6 @@
 //! How a server is to be started.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 #[cfg(feature = "testing-tls")]
@@ -29,6 +29,7 @@ use super::{Server, StartError};
 pub struct ServerBuilder {
     binary: Option<PathBuf>,
     args: Vec<OsString>,
+    env: Vec<OsString>,
     wait_until_ready: bool,
     acl: Option<String>,
     #[cfg(feature = "testing-tls")]
@@ -42,6 +43,7 @@ impl ServerBuilder {
         Self {
             binary: None,
             args: Vec::new(),
+            env: Vec::new(),
             wait_until_ready: true,
             acl: None,
             #[cfg(feature = "testing-tls")]
@@ -70,6 +72,16 @@ impl ServerBuilder {
     /// The server program, instead of the one that `REDIS_SERVER_BIN` or `PATH` gives.
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = Some(path.into());
+        self
+    }
+
+    /// One more variable of the environment of the server's process, beside those of the test's own:
+    /// a library to preload, for instance.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let mut variable = name.as_ref().to_owned();
+        variable.push("=");
+        variable.push(value);
+        self.env.push(variable);
         self
     }
 
@@ -121,6 +133,7 @@ impl ServerBuilder {
     pub(super) fn launch(self) -> Result<Launch, StartError> {
         let mut launch = Launch::new(Binary::find(self.binary.as_deref())?);
         launch.asked_for = self.args;
+        launch.env = self.env;
         launch.acl = self.acl;
         #[cfg(feature = "testing-tls")]
         if let Some(certificates) = self.tls {

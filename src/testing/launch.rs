@@ -17,6 +17,8 @@ pub(super) struct Launch {
     pub(super) of_group: Vec<OsString>,
     /// Options of whoever wrote the test, which win over those.
     pub(super) asked_for: Vec<OsString>,
+    /// `NAME=VALUE`, for its process alone.
+    pub(super) env: Vec<OsString>,
     /// Lines of its ACL file.
     pub(super) acl: Option<String>,
     /// The password of the default user.
@@ -40,6 +42,7 @@ impl Launch {
             binary,
             of_group: Vec::new(),
             asked_for: Vec::new(),
+            env: Vec::new(),
             acl: None,
             password: None,
             config: None,
@@ -91,7 +94,12 @@ impl Launch {
 
     /// The command line: defaults, then what was asked for, then what is the server's own.
     pub(super) fn command_line(&self, port: u16, socket: &Path, dir: &Path) -> Vec<OsString> {
-        let mut line = vec![self.binary.path.clone().into_os_string()];
+        let mut line = Vec::new();
+        if !self.env.is_empty() {
+            line.push("/usr/bin/env".into());
+            line.extend_from_slice(&self.env);
+        }
+        line.push(self.binary.path.clone().into_os_string());
         line.extend(self.config.map(|name| dir.join(name).into()));
         let mut set = |option: &str, value: OsString| line.extend([option.into(), value]);
         set("--save", OsString::new());
