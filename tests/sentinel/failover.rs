@@ -24,7 +24,7 @@ fn follows(server: &Server) -> bool {
     role.map(says) == Some([Some("slave".to_owned()), Some("connected".to_owned())])
 }
 
-async fn on_every_server(group: &SentinelGroup, key: &str) {
+pub async fn on_every_server(group: &SentinelGroup, key: &str) {
     let there = |server: &Server| server.command(&["EXISTS", key]).unwrap().int() == Some(1);
     until(|| group.servers().iter().all(there)).await;
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod failover;
 mod find;
+mod locks;
 
 use std::time::{Duration, Instant};
 
