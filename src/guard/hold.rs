@@ -89,6 +89,8 @@ impl Hold {
             Extend::NotOurs => self.end(),
             Extend::Extended { left } => {
                 let mut state = self.state();
+                // A server whose clock went back has more left, until it is put right.
+                let left = left.min(state.longest);
                 if !state.remaining().is_zero() {
                     state.until = state.until.max(Some(started.after(trusted(left))));
                 }

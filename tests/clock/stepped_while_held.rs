@@ -22,6 +22,29 @@ async fn back_makes_the_next_wait_and_the_guard_trust_in_nothing_more() {
     assert_eq!(taken(&locks, LONG).await.release().await.unwrap(), Release::Freed);
 }
 
+/// The server has an hour more left then, of which nothing remains once its clock is put right.
+#[tokio::test]
+async fn back_lets_an_extend_give_no_more_than_it_asked_for() {
+    let server = Stepped::start();
+    let locks = Locks::new(direct(&server).await);
+    for locks in [locks.clone(), locks.with_renewal()] {
+        server.step(0);
+        let ttl = Duration::from_secs(3);
+        let guard = taken(&locks, ttl).await;
+        server.step(-HOUR);
+        let outcome = guard.extend(ttl).await.unwrap();
+        assert!(matches!(outcome, Extend::Extended { left } if left < ttl), "{outcome:?}");
+        // Past the first renewal, where there is one.
+        let began = Instant::now();
+        while began.elapsed() < ttl / 2 {
+            assert!(!guard.is_lost() && guard.remaining() < ttl, "{guard:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(pttl(&server) > 3_000_000);
+        assert_eq!(guard.release().await.unwrap(), Release::Freed);
+    }
+}
+
 /// What is assumed not to happen: two believe in the lock. The fence tells them apart.
 #[tokio::test]
 async fn forward_ends_a_lease_that_its_holder_believes_in_and_the_fence_stops_them() {
