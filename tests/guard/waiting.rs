@@ -89,17 +89,23 @@ async fn a_grant_is_taken_up_for_all_of_the_ttl() {
 
 #[tokio::test]
 async fn a_grant_mints_a_fence_above_the_one_before() {
-    let (locks, redis) = locks().await;
-    let locks = locks.with_fencing();
-    let holder = taken(&locks, LONG).await;
-    let other = process(&redis, "other").await.with_fencing();
-    let waiter = waiting(&other, &redis, 1).await;
-    let before = holder.fence().unwrap();
-    drop(holder);
-    let guard = within(waiter).await;
-    assert!(guard.fence().unwrap() > before);
-    let seen = Leases::new(redis).inspect("lock").await.unwrap().unwrap();
-    assert_eq!(seen.fence, guard.fence());
+    for evicted in [false, true] {
+        let (locks, redis) = locks().await;
+        let locks = locks.with_fencing();
+        let holder = taken(&locks, LONG).await;
+        let other = process(&redis, "other").await.with_fencing();
+        let waiter = waiting(&other, &redis, 1).await;
+        let before = holder.fence().unwrap();
+        if evicted {
+            let counter = format!("{{{}lock}}:fence", redis.prefix());
+            assert_eq!(raw(&redis, "DEL", &counter, &[]).int(), Some(1));
+        }
+        drop(holder);
+        let guard = within(waiter).await;
+        assert!(guard.fence().unwrap() > before);
+        let seen = Leases::new(redis).inspect("lock").await.unwrap().unwrap();
+        assert_eq!(seen.fence, guard.fence());
+    }
 }
 
 #[tokio::test]

@@ -117,6 +117,17 @@ async fn a_retry_of_one_without_a_fence_gets_a_new_one() {
     assert!(told == 0 && number > old, "{told} {number} {old}");
 }
 
+/// The counter is evicted between a lost reply and the retry.
+#[tokio::test]
+async fn a_retry_whose_counter_is_gone_gets_a_greater_one() {
+    let redis = redis().await;
+    let (_, first) = run_fenced(&redis, &holder('a'), LEASE).await.unwrap();
+    assert_eq!(raw(&redis, "DEL", &counter(&redis), &[]).int(), Some(1));
+    let (told, second) = run_fenced(&redis, &holder('a'), LEASE).await.unwrap();
+    assert!(told == 0 && second > first, "{told} {second} {first}");
+    assert_eq!(run_fenced(&redis, &holder('a'), LEASE).await.unwrap().1, second);
+}
+
 #[tokio::test]
 async fn it_rises_with_each_hold_whatever_comes_between() {
     let (locks, redis) = locks().await;
