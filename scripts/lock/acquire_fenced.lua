@@ -31,7 +31,7 @@ if held then
   ttl = math.max(ttl, redis.call('PTTL', lock))
   redis.call('PEXPIRE', lock, ttl)
 else
-  redis.call('SET', lock, holder, 'PX', ttl)
+  redis.call('SET', lock, holder, 'PX', ARGV[2])
 end
 keep_fence(fence, number, holder, now, ttl)
 return { 0, number }

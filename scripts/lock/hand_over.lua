@@ -19,10 +19,12 @@ local holder = ARGV[1]
 if redis.call('GET', lock) ~= holder then
   return 0
 end
-if redis.call('ZCARD', queue) == 0 then
+local first = redis.call('ZRANGE', queue, 0, 0)[1]
+if not first then
   return redis.call('DEL', lock)
 end
 local counted = redis.call('GET', fence)
-redis.call('DEL', lock)
-grant_to_next(lock, queue, fence, counted, microseconds())
+if not grant_from(first, lock, queue, fence, counted, microseconds()) then
+  redis.call('DEL', lock)
+end
 return 1

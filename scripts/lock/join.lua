@@ -34,22 +34,29 @@ if fenced == '1' then
     return redis.error_reply(FOREIGN)
   end
 end
-if held ~= holder then
+local is_alone = not held and redis.call('ZCARD', queue) == 0
+if held ~= holder and not is_alone then
   redis.call('ZADD', queue, 'NX', string.format('%.0f', now - waited), place)
   redis.call('PEXPIRE', queue, QUEUE_TTL)
-  local first = not held and grant_to_next(lock, queue, fence, counted, now, place)
-  if held or first and first ~= place then
+  local first = place
+  if not held then
+    local next = redis.call('ZRANGE', queue, 0, 0)[1]
+    first = grant_from(next, lock, queue, fence, counted, now, place) or place
+  end
+  if held or first ~= place then
     local left = redis.call('PTTL', lock)
     -- A lease in its last millisecond has 0 left, which would read as acquired.
     return { left == 0 and 1 or left, 0, now }
   end
 end
-redis.call('ZREM', queue, place)
+if not is_alone then
+  redis.call('ZREM', queue, place)
+end
 if held then
   ttl = math.max(ttl, redis.call('PTTL', lock))
   redis.call('PEXPIRE', lock, ttl)
 else
-  redis.call('SET', lock, holder, 'PX', ttl)
+  redis.call('SET', lock, holder, 'PX', ARGV[2])
 end
 if fenced == '1' then
   keep_fence(fence, number, holder, now, ttl)

@@ -24,6 +24,8 @@ redis.call('ZREM', queue, place)
 if held ~= holder then
   return 0
 end
-redis.call('DEL', lock)
-grant_to_next(lock, queue, fence, counted, microseconds())
+local first = redis.call('ZRANGE', queue, 0, 0)[1]
+if not grant_from(first, lock, queue, fence, counted, microseconds()) then
+  redis.call('DEL', lock)
+end
 return 1

@@ -6,16 +6,13 @@ local PLACE = '^([nps]):([01]):(%d+):(%x*):(.+)$'
 -- Whoever waits enters again each second, if need be.
 local QUEUE_TTL = 60000
 
--- Grants the lock, which is free, to the first place whose holder hears of it, and gives that place; those
--- before it are dropped. The lease is short, since nobody may be left to take it up. It stops at `ours`,
--- the place of a caller who takes the lock itself. What it publishes cannot be taken back, so that a write
--- which a full server refuses comes before.
-local function grant_to_next(lock, queue, fence, counted, now, ours)
-  while true do
-    local place = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not place or place == ours then
-      return place
-    end
+-- Grants the lock to the first place whose holder hears of it, from this one on, and gives that place;
+-- those before it are dropped. The lease is short, since nobody may be left to take it up. It stops at
+-- `ours`, the place of a caller who takes the lock itself, and gives nothing where nobody is left to hear.
+-- What it publishes cannot be taken back, so that a write comes before, one that a full server accepts.
+local function grant_from(place, lock, queue, fence, counted, now, ours)
+  while place and place ~= ours do
+    redis.call('ZREM', queue, place)
     local way, fenced, lease, channel, holder = string.match(place, PLACE)
     local number = way and 0
     if fenced == '1' then
@@ -26,11 +23,10 @@ local function grant_to_next(lock, queue, fence, counted, now, ours)
       local told = string.format('%.0f:%.0f:%s', now, number, holder)
       heard = redis.pcall(way == 's' and 'SPUBLISH' or 'PUBLISH', queue .. ':' .. channel, told)
       if type(heard) == 'table' then
-        -- This user may not publish there. The lock stays free, until one of them asks.
+        -- This user may not publish there. The lock is left to whoever asks next.
         return
       end
     end
-    redis.call('ZREM', queue, place)
     if heard > 0 then
       redis.call('SET', lock, holder, 'PX', lease)
       if fenced == '1' then
@@ -38,5 +34,7 @@ local function grant_to_next(lock, queue, fence, counted, now, ours)
       end
       return place
     end
+    place = redis.call('ZRANGE', queue, 0, 0)[1]
   end
+  return place
 end
