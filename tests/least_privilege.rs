@@ -111,31 +111,29 @@ async fn fences(redis: &Redis, locks: &Leases) -> Result<(), Error> {
     Ok(())
 }
 
-/// One who waits is told by `PUBLISH`, and a place of which nobody hears is dropped.
+/// One who waits is told by `PUBLISH`; a place of which nobody hears is dropped, and the next is served.
 async fn waits(redis: &Redis, leases: &Leases) -> Result<(), Error> {
     let locks = Locks::new(redis.clone());
     let Acquire::Acquired(token) = leases.acquire("{q}lock", LONG).await? else { panic!() };
-    let place = Place::new(Told::Published(Channel::new()?), LONG)?;
-    let other = locks.try_acquire("{q}other", LONG).await?.guard().expect("it is free");
-    let _queued = leases.join("{q}lock", other.token(), LONG, &place, LONG).await?;
-    let _left = leases.leave("{q}lock", other.token(), &place).await?;
-    let _queued = leases.join("{q}lock", other.token(), LONG, &place, LONG).await?;
+    let unheard = Place::new(Told::Published(Channel::new()?), LONG)?;
+    let asks = Place::new(Told::Never, LONG)?;
+    let guards = [locks.try_acquire("{q}a", LONG).await?, locks.try_acquire("{q}b", LONG).await?];
+    let [one, two] = guards.map(|outcome| outcome.guard().expect("it is free"));
+    let _queued = leases.join("{q}lock", one.token(), LONG, &unheard, LONG).await?;
+    let _queued = leases.join("{q}lock", two.token(), LONG, &asks, Duration::ZERO).await?;
+    assert_eq!(leases.inspect("{q}lock").await?.expect("it is held").waiters, 2);
     let _freed = leases.hand_over("{q}lock", &token).await?;
-    let Acquire::Acquired(token) = leases.acquire("{q}lock", LONG).await? else { panic!() };
-    let held = leases.inspect("{q}lock").await?.expect("it is held");
-    if held.waiters > 0 {
+    if leases.peek("{q}lock").await?.is_none() {
         return Err(Error::Config("PUBLISH was refused".to_owned()));
     }
-    let (guard, _) = tokio::join!(locks.acquire("{q}lock", LONG, HANG), async {
-        while leases
-            .inspect("{q}lock")
-            .await
-            .is_ok_and(|held| held.is_none_or(|held| held.waiters == 0))
-        {
+    let waits = async {
+        while leases.inspect("{q}lock").await?.is_none_or(|held| held.waiters == 0) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        leases.hand_over("{q}lock", &token).await
-    });
+        leases.leave("{q}lock", two.token(), &asks).await
+    };
+    let (guard, left) = tokio::join!(locks.acquire("{q}lock", LONG, HANG), waits);
+    let _freed = left?;
     let _freed = guard?.guard().expect("it was handed over").release().await?;
     Ok(())
 }

@@ -19,12 +19,7 @@ local holder = ARGV[1]
 if redis.call('GET', lock) ~= holder then
   return 0
 end
-local first = redis.call('ZRANGE', queue, 0, 0)[1]
-if not first then
-  return redis.call('DEL', lock)
-end
-local counted = redis.call('GET', fence)
-if not grant_from(first, lock, queue, fence, counted, microseconds()) then
+if not grant_next(lock, queue, fence) then
   redis.call('DEL', lock)
 end
 return 1

@@ -40,8 +40,7 @@ if held ~= holder and not is_alone then
   redis.call('PEXPIRE', queue, QUEUE_TTL)
   local first = place
   if not held then
-    local next = redis.call('ZRANGE', queue, 0, 0)[1]
-    first = grant_from(next, lock, queue, fence, counted, now, place) or place
+    first = grant_next(lock, queue, fence, place) or place
   end
   if held or first ~= place then
     local left = redis.call('PTTL', lock)

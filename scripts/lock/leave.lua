@@ -19,13 +19,11 @@ local place = ARGV[2]
 -- @include shared/fence
 -- @include shared/turn
 local held = redis.call('GET', lock)
-local counted = redis.call('GET', fence)
 redis.call('ZREM', queue, place)
 if held ~= holder then
   return 0
 end
-local first = redis.call('ZRANGE', queue, 0, 0)[1]
-if not grant_from(first, lock, queue, fence, counted, microseconds()) then
+if not grant_next(lock, queue, fence) then
   redis.call('DEL', lock)
 end
 return 1

@@ -6,17 +6,23 @@ local PLACE = '^([nps]):([01]):(%d+):(%x*):(.+)$'
 -- Whoever waits enters again each second, if need be.
 local QUEUE_TTL = 60000
 
--- Grants the lock to the first place whose holder hears of it, from this one on, and gives that place;
--- those before it are dropped. The lease is short, since nobody may be left to take it up. It stops at
--- `ours`, the place of a caller who takes the lock itself, and gives nothing where nobody is left to hear.
--- What it publishes cannot be taken back, so that a write comes before, one that a full server accepts.
-local function grant_from(place, lock, queue, fence, counted, now, ours)
-  while place and place ~= ours do
-    redis.call('ZREM', queue, place)
+-- Grants the lock to the first place whose holder hears of it, and gives that place; those before it are
+-- dropped. The lease is short, since nobody may be left to take it up. It stops at `ours`, the place of a
+-- caller who takes the lock itself, and gives nothing where nobody is left to hear. The first thing that it
+-- writes is accepted by a full server, since what it publishes cannot be taken back.
+local function grant_next(lock, queue, fence, ours)
+  while true do
+    local place = redis.call('ZPOPMIN', queue)[1]
+    if not place or place == ours then
+      return place
+    end
     local way, fenced, lease, channel, holder = string.match(place, PLACE)
+    local now = microseconds()
     local number = way and 0
     if fenced == '1' then
-      number = find_fence(counted, holder, now)
+      -- Something else that is there is as a counter with a foreign value.
+      local counted = redis.pcall('GET', fence)
+      number = find_fence(type(counted) == 'table' and 'foreign' or counted, holder, now)
     end
     local heard = number and 1 or 0
     if number and way ~= 'n' then
@@ -34,7 +40,5 @@ local function grant_from(place, lock, queue, fence, counted, now, ours)
       end
       return place
     end
-    place = redis.call('ZRANGE', queue, 0, 0)[1]
   end
-  return place
 end
