@@ -9,10 +9,10 @@ use super::slot::{has_tag, slot};
 /// slot, in braces.
 pub(crate) fn companion(prefix: &str, key: &str, name: &str) -> String {
     if has_tag(key.as_bytes()) {
-        return format!("{key}:{name}");
+        return [key, ":", name].concat();
     }
     if !key.contains('}') {
-        return format!("{{{prefix}{key}}}:{name}");
+        return ["{", prefix, key, "}:", name].concat();
     }
     let its = slot(format!("{prefix}{key}").as_bytes());
     let in_it = |number: &u32| slot(number.to_string().as_bytes()) == its;

@@ -20,7 +20,6 @@ use auth_adapter_redis::lock::Leases;
 use auth_adapter_redis::testing::{Reply, Server};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 use crate::support::handle;
 
