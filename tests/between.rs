@@ -168,37 +168,44 @@ mod repeat {
         others.iter().copied().chain(calls.map(Event::Call)).collect()
     }
 
-    /// Every script twice, with every two events between.
-    #[tokio::test]
-    async fn a_second_execution_undoes_nothing_that_came_between() {
-        let first = redis().await;
+    /// This script twice, with every two events between: how many stories that makes.
+    async fn tell_all(step: Step, first: Redis) -> usize {
         let acquire = Step { script: "lock/acquire", who: 'a' };
+        let events = events(step);
         let mut stories = 0;
-        for step in Step::plain('a') {
-            let events = events(step);
-            for one in &events {
-                for two in &events {
-                    for held in [None, Some('a'), Some('f')] {
-                        stories += 1;
-                        let prefix = format!("{}{stories}:", first.prefix());
-                        let redis = first.clone().with_prefix(&prefix).unwrap();
-                        match held {
-                            Some('a') => drop(acquire.run(&redis).await),
-                            Some(_) => Event::ForeignLock.happen(&redis).await,
-                            None => {}
-                        }
-                        step.run(&redis).await;
-                        one.happen(&redis).await;
-                        two.happen(&redis).await;
-                        let before = state(&redis);
-                        step.run(&redis).await;
-                        let after = state(&redis);
-                        let story = format!("held {held:?}, {step:?}, {one:?}, {two:?}, again");
-                        check(step, &before, &after, &story);
+        for one in &events {
+            for two in &events {
+                for held in [None, Some('a'), Some('f')] {
+                    stories += 1;
+                    let prefix = format!("{}{}:{stories}:", first.prefix(), step.script);
+                    let redis = first.clone().with_prefix(&prefix).unwrap();
+                    match held {
+                        Some('a') => drop(acquire.run(&redis).await),
+                        Some(_) => Event::ForeignLock.happen(&redis).await,
+                        None => {}
                     }
+                    step.run(&redis).await;
+                    one.happen(&redis).await;
+                    two.happen(&redis).await;
+                    let before = state(&redis);
+                    step.run(&redis).await;
+                    let after = state(&redis);
+                    let story = format!("held {held:?}, {step:?}, {one:?}, {two:?}, again");
+                    check(step, &before, &after, &story);
                 }
             }
         }
+        stories
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_second_execution_undoes_nothing_that_came_between() {
+        let redis = redis().await;
+        let mut scripts = tokio::task::JoinSet::new();
+        for step in Step::plain('a') {
+            scripts.spawn(tell_all(step, redis.clone()));
+        }
+        let stories: usize = scripts.join_all().await.into_iter().sum();
         assert!(stories >= (11 * 20 * 20 + 4 * 4 * 4 + 4 * 4 + 3 * 3) * 3, "{stories}");
     }
 
