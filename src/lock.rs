@@ -239,7 +239,7 @@ impl Leases {
     /// # Errors
     ///
     /// As [`acquire_fenced`](Self::acquire_fenced), and [`Error::Unanswered`]: the token may have the
-    /// lock, or the place.
+    /// lock, or the place. [`Error::Server`] with `TRYAGAIN` at once while the slot moves.
     pub async fn join(
         &self,
         key: &str,
@@ -253,7 +253,7 @@ impl Leases {
         let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         let call = self.queued(&JOIN, key).arg("holder", self.holder(token)).arg("ttl", ttl);
         let call = call.arg("place", place.of(self.holder(token))).arg("waited", waited);
-        let (ms, number, at): (i64, i64, i64) = call.run().await?;
+        let (ms, number, at): (i64, i64, i64) = call.at_once().run().await?;
         Ok(match ms {
             0 => Join::Acquired { fence: Fence::told(number) },
             ms => Join::Queued { left: left(ms), at: at.unsigned_abs() },

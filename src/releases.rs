@@ -16,6 +16,9 @@ use crate::lock::{self, Leases, LockToken, Place};
 /// The wait between two tries to free a lock.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// So long a place stays in a queue which nobody enters any more.
+const PLACE: Duration = Duration::from_secs(60);
+
 /// The releases under way in the background, a bounded number of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Releases(Arc<Shared>);
@@ -176,13 +179,21 @@ impl Release {
     async fn run(self, mut entry: Entry) {
         let began = Instant::now();
         while let Err(error) = self.send().await {
-            if is_final(&error) || began.elapsed() >= self.lease {
+            if is_final(&error) || began.elapsed() >= self.lasts() {
                 tracing::warn!(%error, "a lock could not be freed and ends with its lease");
                 break;
             }
             tokio::time::sleep(RETRY).await;
         }
         entry.is_done = true;
+    }
+
+    /// How long there may be something to release.
+    fn lasts(&self) -> Duration {
+        match self.way {
+            Way::Leave(_) => self.lease.max(PLACE),
+            Way::Alone | Way::HandOver => self.lease,
+        }
     }
 
     async fn send(&self) -> Result<lock::Release> {

@@ -279,7 +279,7 @@ mod unknown {
         let redis = quick(server.url()).call_deadline(DEADLINE).build().unwrap();
         redis.connected().await;
         // The server has the scripts from now on.
-        on_lock("lock/inspect", &redis).run::<auth_adapter_redis::redis::Value>().await.unwrap();
+        on_lock("lock/peek", &redis).run::<auth_adapter_redis::redis::Value>().await.unwrap();
         let adapter = RedisCacheAdapter::new(redis.clone());
         assert!(adapter.acquire_lock("warm", LONG).await);
         adapter.release_lock("warm").await;

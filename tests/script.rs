@@ -175,16 +175,16 @@ mod call {
         assert_eq!(error.to_string(), "lock/acquire gave int, expected UTF-8 string");
         let error = call().run::<(i64, i64)>().await.unwrap_err();
         assert_eq!(error.to_string(), "lock/acquire gave int, expected array [int, int]");
-        let inspect = on_lock("lock/inspect", &redis).run::<(Vec<u8>, String)>();
+        let inspect = on_lock("lock/peek", &redis).run::<(Vec<u8>, String)>();
         let error = inspect.await.unwrap_err().to_string();
         assert_eq!(
             error,
-            "lock/inspect gave array with int at 2, expected array [string, UTF-8 string]"
+            "lock/peek gave array with int at 2, expected array [string, UTF-8 string]"
         );
         let release = on_lock("lock/release", &redis).arg("holder", &holder);
         let error = release.run::<Option<String>>().await.unwrap_err();
         assert_eq!(error.to_string(), "lock/release gave int, expected UTF-8 string or nil");
-        let raw = on_lock("lock/inspect", &redis).run::<Value>().await.unwrap();
+        let raw = on_lock("lock/peek", &redis).run::<Value>().await.unwrap();
         assert_eq!(raw, Value::Nil);
     }
 

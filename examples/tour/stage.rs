@@ -134,7 +134,7 @@ impl Stage {
         for user in USERS {
             keys.extend(keys_of(&redis, user)?);
         }
-        let beside = [format!("{REPORT}:fenced"), format!("{REPORT_LOCK}:fence")];
+        let beside = [format!("{REPORT}::fenced"), format!("{REPORT_LOCK}::fence")];
         keys.extend([REPORT.to_owned(), REPORT_LOCK.to_owned()].into_iter().chain(beside));
         let cache = Cache::new(redis);
         cache.delete_many_by_slot(&keys).await?;

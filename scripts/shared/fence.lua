@@ -14,7 +14,7 @@ end
 -- foreign value.
 local function find_fence(counted, holder, now)
   local last, whose = string.match(counted or '0:', '^(%d+):(.*)$')
-  if not last or #last > 16 then
+  if not last or #last > 16 or tonumber(last) > 9e15 then
     return
   end
   if whose == holder then

@@ -68,6 +68,8 @@ impl Push {
         self.board.ears().insert(channel.clone().into(), tell);
         let mut ear = Ear { push: Arc::clone(self), channel, heard, on: None, sharded: false };
         let on = deadline.bound(self.link.connection_after(0)).await??;
+        // From now on it is to be unsubscribed.
+        ear.on = Some(on.clone());
         ear.sharded = self.sharded.load(Ordering::Relaxed);
         let mut subscribed = ear.ask(on.clone(), "SUBSCRIBE", deadline).await;
         if ear.sharded && is_unknown(&subscribed) {
@@ -76,9 +78,7 @@ impl Push {
             ear.sharded = false;
             subscribed = ear.ask(on.clone(), "SUBSCRIBE", deadline).await;
         }
-        subscribed?;
-        ear.on = Some(on);
-        Ok(ear)
+        subscribed.map(|_| ear)
     }
 }
 

@@ -130,6 +130,11 @@ impl<'a> Attempt<'a> {
         self.settle_first(answer, started, is_first)
     }
 
+    /// Whether it has its place in the queue, by the last answer to a join.
+    pub(super) fn is_queued(&self) -> bool {
+        self.stamp.is_some()
+    }
+
     /// Whether a grant is to this attempt.
     pub(super) fn is_granted(&self, granted: &Granted) -> bool {
         granted.is_to(&self.token)
@@ -198,11 +203,15 @@ impl<'a> Attempt<'a> {
         Arc::new(Hold::new(leases, key, token, fence, self.ttl, started.after(trusted(lease))))
     }
 
-    /// From now on what was taken is to be released in this way. Whether nothing was sent before.
+    /// From now on what was taken is to be released in this way; a place that may have been taken is left
+    /// as well. Whether nothing was sent before.
     fn arm(&mut self, way: Way) -> bool {
         let is_first = self.pending.is_none();
-        let mut pending = self.won();
-        pending.by(way);
+        let new = || self.releases.pending(self.leases, &self.key, &self.token, self.ttl);
+        let mut pending = self.pending.take().unwrap_or_else(new);
+        if is_first || matches!(way, Way::Leave(_)) {
+            pending.by(way);
+        }
         self.pending = Some(pending);
         is_first
     }

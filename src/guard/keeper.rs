@@ -37,6 +37,8 @@ struct Table {
 struct Kept {
     hold: Arc<Hold>,
     due: Moment,
+    /// From when on it goes with one that is due.
+    early: Moment,
     /// A renewal is under way.
     is_asked: bool,
     /// The server refused the last one, and it was told so.
@@ -78,7 +80,8 @@ impl Keeper {
         let id = table.next;
         table.next += 1;
         let (hold, due) = (Arc::clone(hold), Moment::now().after(wait));
-        table.kept.insert(id, Kept { hold, due, is_asked: false, is_refused: false, once });
+        let early = due.before(hold.ttl / 12);
+        table.kept.insert(id, Kept { hold, due, early, is_asked: false, is_refused: false, once });
         if !table.has_task {
             table.has_task = true;
             tokio::spawn(run(Task { keeper: Arc::clone(self), is_done: false }));
@@ -93,7 +96,7 @@ impl Keeper {
         let mut table = self.table();
         let Some(kept) = table.kept.get_mut(&id) else { return };
         kept.is_asked = false;
-        kept.due = match outcome {
+        match outcome {
             Ok(outcome) => {
                 kept.is_refused = false;
                 kept.hold.extended(started, outcome);
@@ -101,12 +104,12 @@ impl Keeper {
                     table.kept.remove(&id);
                     return;
                 }
-                started.after(kept.hold.ttl / 3)
+                kept.due = started.after(kept.hold.ttl / 3);
+                kept.early = kept.due.before(kept.hold.ttl / 12);
             }
             // Something else is where the lock was.
             Err(error) if error.server_kind() == Some(ServerErrorKind::WrongType) => {
                 kept.hold.end();
-                return;
             }
             Err(error) => {
                 if is_refusal(error) && !kept.is_refused {
@@ -114,9 +117,11 @@ impl Keeper {
                     tracing::warn!(%error, "a lock could not be renewed");
                 }
                 // What is not known is tolerated until the deadline.
-                Moment::now().after((kept.hold.ttl / 12).clamp(LEAST_WAIT, RECHECK))
+                let wait = kept.hold.ttl.min(kept.hold.remaining()) / 12;
+                kept.due = Moment::now().after(wait.clamp(LEAST_WAIT, RECHECK));
+                kept.early = kept.due;
             }
-        };
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -132,7 +137,7 @@ impl Table {
         let now = Moment::now();
         let mut batches = BTreeMap::<_, Batch>::new();
         for (&id, kept) in &mut self.kept {
-            if kept.is_asked || kept.due > now.after(kept.hold.ttl / 12) {
+            if kept.is_asked || kept.early > now {
                 continue;
             }
             kept.is_asked = true;

@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{RwLock, RwLockReadGuard, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::LockGuard;
 use super::attempt::{Attempt, Sent};
 use super::hold::Hold;
 use super::keeper::Keeper;
 use super::line::Lines;
-use super::wait::{Wait, Waited};
+use super::wait::{POLL, Wait, Waited, passes};
 use crate::clock::Moment;
 use crate::connection::Redis;
 use crate::error::{Error, Result};
@@ -58,6 +58,8 @@ struct Shared {
     keeper: Arc<Keeper>,
     lines: Lines,
     closed: watch::Sender<bool>,
+    /// Read by each acquire until it has ended.
+    under_way: RwLock<()>,
 }
 
 /// What came of acquiring.
@@ -78,7 +80,7 @@ pub enum Acquisition {
 #[error("{} locks are not released yet", keys.len())]
 #[non_exhaustive]
 pub struct Unreleased {
-    /// Their keys.
+    /// Their keys; none where an acquire had not ended in time.
     pub keys: Vec<String>,
 }
 
@@ -145,6 +147,7 @@ impl Locks {
     /// key holds no string; [`Error::Unanswered`]: it is not known who has the lock. If it was taken, it
     /// is released in the background.
     pub async fn try_acquire(&self, key: &str, ttl: Duration) -> Result<Acquisition> {
+        let _under_way = self.begin()?;
         match self.attempt(key, ttl)?.send().await? {
             Sent::Acquired(hold, pending) => Ok(self.guard(hold, pending)),
             Sent::Held { left } => Ok(Acquisition::Held { left }),
@@ -153,14 +156,19 @@ impl Locks {
     }
 
     /// Takes the lock at `key` for `ttl` as soon as it is free and nobody came before, within `max_wait`,
-    /// which no answer to the last call prolongs by more than the handle's call deadline. A Redis that is
-    /// away is waited for as well.
+    /// which what is under way by then prolongs by two of the handle's call deadlines at the most. A Redis
+    /// that is away is waited for as well, as is a slot that moves.
     ///
     /// One round trip where the lock is free. Else two more, to subscribe and to [wait in
     /// line](super#waiting-in-line); one where others of these locks have waited for it in the last
     /// seconds. Then one a second, and one when a lease ends, until the lock is handed over.
     ///
-    /// Safe to drop at any time, as [`try_acquire`](Self::try_acquire).
+    /// What was handed over is the guard's for a second, or `ttl` if that is shorter, until the runtime has
+    /// sent one more call: work that blocks all its threads belongs into
+    /// [`spawn_blocking`](tokio::task::spawn_blocking).
+    ///
+    /// Safe to drop at any time, as [`try_acquire`](Self::try_acquire). One that is kept and not polled
+    /// keeps others of these locks from the front of the line.
     ///
     /// # Errors
     ///
@@ -174,28 +182,9 @@ impl Locks {
     ) -> Result<Acquisition> {
         let ends = Instant::now() + max_wait.min(FAR);
         let wait = Wait { came: Moment::now(), ttl, ends };
-        let again = || self.attempt(key, ttl);
-        let mut attempt = again()?;
-        let line = match self.shared.lines.find(key) {
-            Some(line) if !wait.is_over() => line,
-            _ => {
-                match attempt.send().await {
-                    Ok(Sent::Acquired(hold, pending)) => return Ok(self.guard(hold, pending)),
-                    Ok(Sent::Held { left }) if wait.is_over() => {
-                        return Ok(Acquisition::Held { left });
-                    }
-                    Err(error) | Ok(Sent::Unknown(error)) if wait.is_over() => return Err(error),
-                    Err(error) if !error.is_node_fault() => return Err(error),
-                    _ => {}
-                }
-                self.shared.lines.enter(&attempt.key)
-            }
-        };
-        let Some(turn) = line.turn(ends).await else {
-            return self.try_acquire(key, ttl).await;
-        };
+        let _under_way = self.begin()?;
         let waited = tokio::select! {
-            waited = wait.at_front(turn, attempt, again) => waited?,
+            waited = self.wait(key, &wait) => waited?,
             () = self.shared.closing() => return Err(closed()),
         };
         Ok(match waited {
@@ -206,6 +195,37 @@ impl Locks {
             }
             Waited::Held { left } => Acquisition::Held { left },
         })
+    }
+
+    async fn wait(&self, key: &str, wait: &Wait) -> Result<Waited> {
+        let again = || self.attempt(key, wait.ttl);
+        let mut attempt = again()?;
+        let line = match self.shared.lines.find(key) {
+            Some(line) if !wait.is_over() => line,
+            _ => loop {
+                // Until it is answered: whoever is before in line must not wait for what this one took.
+                match attempt.send().await {
+                    Ok(Sent::Acquired(hold, pending)) => {
+                        return Ok(Waited::Acquired(hold, pending));
+                    }
+                    Ok(Sent::Held { left }) if wait.is_over() => return Ok(Waited::Held { left }),
+                    Ok(Sent::Held { .. }) => break self.shared.lines.enter(&attempt.key),
+                    Err(error) if !passes(&error) => return Err(error),
+                    Err(error) | Ok(Sent::Unknown(error)) if wait.is_over() => return Err(error),
+                    Err(_) | Ok(Sent::Unknown(_)) => {
+                        sleep_until(wait.ends.min(Instant::now() + POLL)).await;
+                    }
+                }
+            },
+        };
+        match line.turn(wait.ends).await {
+            Some(turn) => wait.at_front(turn, attempt, again).await,
+            None => match attempt.send().await? {
+                Sent::Acquired(hold, pending) => Ok(Waited::Acquired(hold, pending)),
+                Sent::Held { left } => Ok(Waited::Held { left }),
+                Sent::Unknown(error) => Err(error),
+            },
+        }
     }
 
     /// Takes the lock at `key` for `ttl` from the hold that was [inspected](Leases::inspect), with a new
@@ -222,6 +242,7 @@ impl Locks {
         from: &LockInfo,
         ttl: Duration,
     ) -> Result<Option<LockGuard>> {
+        let _under_way = self.begin()?;
         match self.attempt(key, ttl)?.steal(from).await? {
             Sent::Acquired(hold, pending) => Ok(self.guard(hold, pending).guard()),
             Sent::Held { .. } => Ok(None),
@@ -234,18 +255,27 @@ impl Locks {
         &self.leases
     }
 
-    /// Waits until what is released in the background is released, so long at the most, and acquires
-    /// nothing more. Guards that are still held are not waited for: release them before.
+    /// Begins to acquire nothing more, ends the waits, and waits until all that is under way has ended and
+    /// what is released in the background is released, so long at the most. Guards that are still held are not waited for: release them before.
     ///
     /// # Errors
     ///
     /// [`Unreleased`] with the keys that are still locked as far as is known.
     pub async fn close(&self, within: Duration) -> Result<(), Unreleased> {
         self.shared.closed.send_replace(true);
-        match self.shared.releases.flush(within).await {
-            keys if keys.is_empty() => Ok(()),
+        let ends = Instant::now() + within.min(FAR);
+        let is_done = timeout_at(ends, self.shared.under_way.write()).await.is_ok();
+        let left = ends.saturating_duration_since(Instant::now());
+        match self.shared.releases.flush(left).await {
+            keys if keys.is_empty() && is_done => Ok(()),
             keys => Err(Unreleased { keys }),
         }
+    }
+
+    /// What is under way until it is dropped.
+    fn begin(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        // Who closes writes.
+        self.shared.under_way.try_read().map_err(|_| closed())
     }
 
     fn attempt(&self, key: &str, ttl: Duration) -> Result<Attempt<'_>> {
@@ -268,7 +298,8 @@ impl Locks {
 impl Default for Shared {
     fn default() -> Self {
         let (releases, closed) = (Releases::new(RELEASES_AT_ONCE), watch::Sender::new(false));
-        Self { releases, keeper: Arc::default(), lines: Lines::default(), closed }
+        let (keeper, lines, under_way) = (Arc::default(), Lines::default(), RwLock::default());
+        Self { releases, keeper, lines, closed, under_way }
     }
 }
 

@@ -10,7 +10,7 @@ use super::attempt::{Attempt, Sent};
 use super::hold::Hold;
 use super::line::Turn;
 use crate::clock::Moment;
-use crate::error::Result;
+use crate::error::{Error, Result, ServerErrorKind};
 use crate::lock::{Place, Told};
 use crate::releases::Pending;
 
@@ -19,7 +19,18 @@ const GRANT: Duration = Duration::from_secs(1);
 /// After so long one asks again, in case that what was to be heard was lost.
 const RECHECK: Duration = Duration::from_secs(1);
 /// Where nothing can be heard.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
+
+/// Whether waiting mends it: a node that is away or busy, a slot that moves.
+pub(super) fn passes(error: &Error) -> bool {
+    let passing = [ServerErrorKind::TryAgain, ServerErrorKind::Busy];
+    error.is_node_fault() || error.server_kind().is_some_and(|kind| passing.contains(&kind))
+}
+
+/// Whether the keys of a call are on two nodes for now.
+fn is_apart(error: &Error) -> bool {
+    error.server_kind() == Some(ServerErrorKind::TryAgain)
+}
 
 /// A wait for a lock.
 pub(super) struct Wait {
@@ -65,7 +76,13 @@ impl Wait {
             }
             joined = Some(way);
             let place = Place::new(told, grant)?;
-            let outcome = match attempt.join(place, Moment::now().since(self.came)).await {
+            let mut outcome = attempt.join(place, Moment::now().since(self.came)).await;
+            if outcome.as_ref().is_err_and(is_apart) {
+                // While the slot moves one waits by the lock alone.
+                outcome = attempt.send().await;
+            }
+            let is_heard = told != Told::Never && outcome.is_ok() && attempt.is_queued();
+            let outcome = match outcome {
                 Ok(Sent::Acquired(hold, pending)) => {
                     if is_queued && !is_granted {
                         turn.suspect();
@@ -74,13 +91,13 @@ impl Wait {
                 }
                 Ok(Sent::Held { left }) => Ok(left),
                 Ok(Sent::Unknown(error)) => Err(error),
-                Err(error) if error.is_node_fault() => Err(error),
+                Err(error) if passes(&error) => Err(error),
                 Err(error) => return Err(error),
             };
             if self.is_over() {
                 return outcome.map(|left| Waited::Held { left });
             }
-            let recheck = if told == Told::Never || outcome.is_err() { POLL } else { RECHECK };
+            let recheck = if is_heard { RECHECK } else { POLL };
             // A lease in its last millisecond has none left, and is still held.
             let left = outcome.unwrap_or_default().map(|left| left + Duration::from_millis(1));
             let until = Instant::now() + left.map_or(recheck, |left| left.min(recheck));

@@ -11,6 +11,7 @@ mod redirects;
 mod resent;
 mod sessions;
 mod slots;
+mod waits;
 
 use std::time::{Duration, Instant};
 

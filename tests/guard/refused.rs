@@ -59,6 +59,10 @@ async fn a_key_that_is_denied_loses_its_guard_in_time_and_no_other() {
             assert_eq!(server.command(&words).unwrap().text(), Some("OK"));
         }
     }
+    let before = server.command_calls("evalsha");
     tokio::time::timeout(HANG, denied.lost()).await.expect("by its deadline");
+    // It is tried again now and then, and the others are renewed.
+    let calls = server.command_calls("evalsha") - before;
+    assert!((3..=60).contains(&calls), "{calls}");
     go_on(&server, &guards).await;
 }

@@ -188,9 +188,10 @@ async fn one_who_waits_is_told_that_the_locks_were_closed() {
     });
     queued(&redis, 1).await;
     other.close(HANG).await.unwrap();
+    let held = locks.leases().inspect("lock").await.unwrap().unwrap();
+    assert_eq!(held.waiters, 0, "its place is left when it is closed");
     let error = within(waiter).await.unwrap_err();
     assert!(error.to_string().contains("closed"), "{error}");
-    queued(&redis, 0).await;
 }
 
 /// The grant ends, and whoever is next finds that out by asking.
@@ -282,6 +283,21 @@ async fn those_whose_connections_are_cut_keep_their_order() {
         assert_eq!(holder.owner(), name);
         assert!(began.elapsed() < PUSHED, "{:?}", began.elapsed());
     }
+}
+
+/// What stands beside them differs, also where one key is the other's hash tag.
+#[tokio::test]
+async fn locks_whose_keys_are_alike_have_no_queue_in_common() {
+    let (locks, redis) = locks().await;
+    let holder = taken(&locks, LONG).await;
+    let tagged = won(locks.try_acquire(&format!("{{{}lock}}", redis.prefix()), LONG).await);
+    let other = process(&redis, "other").await;
+    let waiter = waiting(&other, &redis, 1).await;
+    assert_eq!(tagged.release().await.unwrap(), Release::Freed);
+    queued(&redis, 1).await;
+    assert!(!waiter.is_finished() && !holder.is_lost());
+    assert_eq!(holder.release().await.unwrap(), Release::Freed);
+    assert_eq!(within(waiter).await.key(), "lock");
 }
 
 /// A connection of the caller's hears nothing: its holder asks, and has its place like others.

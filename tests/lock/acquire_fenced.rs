@@ -198,7 +198,7 @@ async fn a_key_with_a_hash_tag_keeps_it() {
     let (locks, redis) = locks().await;
     let outcome = locks.acquire_fenced("{42}:lock", LONG).await.unwrap();
     assert!(matches!(outcome, AcquireFenced::Acquired { .. }), "{outcome:?}");
-    assert!(raw(&redis, "GET", "{42}:lock:fence", &[]).text().is_some());
+    assert!(raw(&redis, "GET", "{42}:lock::fence", &[]).text().is_some());
     // One that cannot become a tag has its counter in its slot all the same.
     let outcome = locks.acquire_fenced("a}b", LONG).await.unwrap();
     assert!(matches!(outcome, AcquireFenced::Acquired { .. }), "{outcome:?}");
