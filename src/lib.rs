@@ -14,7 +14,7 @@
 //!                  └─ connection
 //!                              the handle, its deadlines and its reconnect loop
 //!                      └─ key  patterns, TTLs, layouts, slots, checks of input
-//!                          └─ error
+//!                          └─ error, clock
 //! ```
 //!
 //! - [`adapter`]: [`CacheAdapter`], the seven operations that never fail, and [`RedisCacheAdapter`].

@@ -40,7 +40,7 @@ impl LockTask {
             match token {
                 Some(token) => self.hold(load, &locks, &token).await?,
                 None => {
-                    load.single("inspect", locks.inspect(&self.lock)).await?;
+                    load.single("peek", locks.peek(&self.lock)).await?;
                 }
             }
         }
@@ -49,7 +49,7 @@ impl LockTask {
     async fn hold(&self, load: &Load, locks: &Leases, token: &LockToken) -> Result<(), String> {
         load.holders.enter(&self.lock, self.at, false)?;
         let extended = load.single("extend", locks.extend(&self.lock, token, LONG)).await?;
-        let info = load.single("inspect", locks.inspect(&self.lock)).await?;
+        let info = load.single("peek", locks.peek(&self.lock)).await?;
         let owner = info.and_then(|info| info.owner);
         load.holders.leave(&self.lock, self.at);
         let release = || load.single("release", locks.release(&self.lock, token));
