@@ -13,7 +13,7 @@ use auth_adapter_redis::redis::Value;
 use auth_adapter_redis::script::Repeat;
 use auth_adapter_redis::testing::{Data, Server};
 use step::{Step, beside, place};
-use support::target::{own, own_with, shared};
+use support::target::{Kind, kind, own, own_with, shared};
 use support::{LONG, comes_alive, holder, raw, raw_on, redis, redis_on, script};
 
 /// A reply without its times.
@@ -168,13 +168,19 @@ mod repeat {
         others.iter().copied().chain(calls.map(Event::Call)).collect()
     }
 
-    /// This script twice, with every two events between: how many stories that makes.
+    fn is_alone() -> bool {
+        matches!(kind(), Kind::Standalone)
+    }
+
+    /// This script twice, with every two events between: how many stories that makes. What a script does
+    /// is the same on any server, so that elsewhere than on one alone there is one event between.
     async fn tell_all(step: Step, first: Redis) -> usize {
         let acquire = Step { script: "lock/acquire", who: 'a' };
         let events = events(step);
+        let seconds = if is_alone() { &events[..] } else { &[Event::Nothing] };
         let mut stories = 0;
         for one in &events {
-            for two in &events {
+            for two in seconds {
                 for held in [None, Some('a'), Some('f')] {
                     stories += 1;
                     let prefix = format!("{}{}:{stories}:", first.prefix(), step.script);
@@ -206,7 +212,10 @@ mod repeat {
             scripts.spawn(tell_all(step, redis.clone()));
         }
         let stories: usize = scripts.join_all().await.into_iter().sum();
-        assert!(stories >= (11 * 20 * 20 + 4 * 4 * 4 + 4 * 4 + 3 * 3) * 3, "{stories}");
+        assert!(
+            !is_alone() || stories >= (11 * 20 * 20 + 4 * 4 * 4 + 4 * 4 + 3 * 3) * 3,
+            "{stories}"
+        );
     }
 
     /// With nothing between, the second execution leaves the state as the first did, and says so
