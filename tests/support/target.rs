@@ -151,7 +151,9 @@ fn has_least_privilege() -> bool {
 /// The users of a server. A test that has a server for itself may use other keys than `myapp:*`.
 fn users(keys: &str) -> String {
     match has_least_privilege() {
-        true => least_privilege("least-privilege.acl").replace("~myapp:*", keys),
+        true => least_privilege("least-privilege.acl")
+            .replace("~myapp:*", keys)
+            .replace("&myapp:*", &keys.replace('~', "&")),
         false => "user default on nopass ~* &* +@all".to_owned(),
     }
 }

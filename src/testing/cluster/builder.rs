@@ -139,7 +139,9 @@ impl ClusterBuilder {
             .enumerate()
             .map(|(at, port)| {
                 let mut launch = launch.clone();
-                launch.files.push(("nodes.conf", nodes_conf(&planned, self.primaries, at)));
+                let shards = launch.binary.version >= (7, 2, 0);
+                let conf = nodes_conf(&planned, self.primaries, at, shards);
+                launch.files.push(("nodes.conf", conf));
                 let (announced, bus) = planned[at].ports;
                 if announced != *port {
                     launch.set("--cluster-announce-ip", "127.0.0.1");

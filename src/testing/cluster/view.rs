@@ -99,7 +99,10 @@ pub(super) struct Planned {
 }
 
 /// The `nodes.conf` of one node, which names all of them, so that none has to be introduced.
-pub(super) fn nodes_conf(nodes: &[Planned], primaries: usize, me: usize) -> String {
+///
+/// Servers from 7.2 on keep the nodes of a shard together, and one that is not told its own ends at the
+/// first `SPUBLISH`: `shards` has each named by its primary.
+pub(super) fn nodes_conf(nodes: &[Planned], primaries: usize, me: usize, shards: bool) -> String {
     let mut text = String::new();
     for (at, Planned { id, ports: (port, bus), shard }) in nodes.iter().enumerate() {
         let myself = if at == me { "myself," } else { "" };
@@ -109,7 +112,11 @@ pub(super) fn nodes_conf(nodes: &[Planned], primaries: usize, me: usize) -> Stri
         } else {
             format!("{myself}slave {} 0 0 {epoch} connected", nodes[*shard].id)
         };
-        text.push_str(&format!("{id} 127.0.0.1:{port}@{bus} {role}\n"));
+        let shard = match shards {
+            true => format!(",,tls-port=0,shard-id={}", nodes[*shard].id),
+            false => String::new(),
+        };
+        text.push_str(&format!("{id} 127.0.0.1:{port}@{bus}{shard} {role}\n"));
     }
     text.push_str(&format!("vars currentEpoch {primaries} lastVoteEpoch 0\n"));
     text
@@ -144,7 +151,7 @@ mod tests {
         assert_eq!([range(0, 3), range(2, 3)], ["0-5460", "10922-16383"]);
         let planned = |id: &str, shard| Planned { id: id.into(), ports: (1, 2), shard };
         let nodes = [planned("p", 0), planned("q", 1), planned("r", 1)];
-        let conf = nodes_conf(&nodes, 2, 2);
+        let conf = nodes_conf(&nodes, 2, 2, true);
         let (nodes, vars) = conf.trim_end().rsplit_once('\n').expect("it has lines");
         assert_eq!(vars, "vars currentEpoch 2 lastVoteEpoch 0");
         let view = View::parse(nodes).expect("it is one");
