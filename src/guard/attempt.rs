@@ -207,8 +207,7 @@ impl<'a> Attempt<'a> {
     /// as well. Whether nothing was sent before.
     fn arm(&mut self, way: Way) -> bool {
         let is_first = self.pending.is_none();
-        let new = || self.releases.pending(self.leases, &self.key, &self.token, self.ttl);
-        let mut pending = self.pending.take().unwrap_or_else(new);
+        let mut pending = self.pending();
         if is_first || matches!(way, Way::Leave(_)) {
             pending.by(way);
         }
@@ -224,10 +223,14 @@ impl<'a> Attempt<'a> {
 
     /// What releases the lock that was taken.
     fn won(&mut self) -> Pending {
-        let new = || self.releases.pending(self.leases, &self.key, &self.token, self.ttl);
-        let mut pending = self.pending.take().unwrap_or_else(new);
+        let mut pending = self.pending();
         pending.by(Way::HandOver);
         pending
+    }
+
+    fn pending(&mut self) -> Pending {
+        let new = || self.releases.pending(self.leases, &self.key, &self.token, self.ttl);
+        self.pending.take().unwrap_or_else(new)
     }
 
     async fn call(&self) -> Result<Answer> {

@@ -256,7 +256,8 @@ impl Locks {
     }
 
     /// Begins to acquire nothing more, ends the waits, and waits until all that is under way has ended and
-    /// what is released in the background is released, so long at the most. Guards that are still held are not waited for: release them before.
+    /// what is released in the background is released, so long at the most. Guards that are still held are
+    /// not waited for: release them before.
     ///
     /// # Errors
     ///

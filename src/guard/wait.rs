@@ -70,7 +70,8 @@ impl Wait {
         loop {
             // One attempt has one place, on one server: what is heard of it can only come from there.
             let told = turn.told(attempt.leases(), &attempt.key).await?;
-            let way = (told, attempt.connection());
+            let connection = attempt.connection();
+            let way = (told, connection);
             if !is_granted && joined.is_some_and(|joined| joined != way) {
                 (attempt, is_queued) = (again()?, false);
             }
@@ -112,10 +113,10 @@ impl Wait {
                     continue;
                 }
                 is_granted = true;
-                if way != (told, attempt.connection()) {
-                    break;
-                }
-                if let Some((hold, pending)) = attempt.granted(&granted, at, grant) {
+                // By another connection the two clocks may be those of two servers: one asks then.
+                if connection == attempt.connection()
+                    && let Some((hold, pending)) = attempt.granted(&granted, at, grant)
+                {
                     return Ok(Waited::Granted(hold, pending));
                 }
                 break;
