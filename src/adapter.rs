@@ -2,21 +2,26 @@
 
 mod health;
 mod held;
+mod missed;
 
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Read};
 use crate::connection::Redis;
-use crate::error::{Error, Result, ServerErrorKind};
+use crate::error::{Error, Result};
+use crate::key::check_key;
 use crate::lock::{Acquire, Leases, LockToken};
 use crate::releases::Releases;
 use health::{Call, Counters};
 use held::{Held, Hold};
+use missed::Missed;
 
 pub use health::{Calls, Health};
 
+/// How many keys are remembered that could not be deleted, unless the caller says otherwise.
+const MISSED_AT_MOST: usize = 10_000;
 /// How many locks one adapter frees in the background at a time.
 const RELEASES_AT_ONCE: usize = 256;
 
@@ -32,7 +37,7 @@ pub trait CacheAdapter: Send + Sync {
     /// Keeps `value` at `key` for `ttl`. Redis away: nothing is kept.
     async fn set(&self, key: &str, value: &str, ttl: Duration);
 
-    /// Deletes `key`. Redis away: what was cached stays until its TTL ends.
+    /// Deletes `key`. Redis away: it is deleted once Redis is back, and not read before.
     async fn delete(&self, key: &str);
 
     /// Deletes all these keys at one instant; on a cluster at one instant for each slot. Redis
@@ -86,6 +91,7 @@ pub struct RedisCacheAdapter {
     cache: Cache,
     leases: Leases,
     fallback: LockFallback,
+    missed: Missed,
     held: Held,
     releases: Releases,
     counters: Counters,
@@ -94,8 +100,10 @@ pub struct RedisCacheAdapter {
 impl RedisCacheAdapter {
     /// An adapter on this handle, with locks in this process while Redis is away.
     pub fn new(redis: Redis) -> Self {
+        let cache = Cache::new(redis.clone());
         Self {
-            cache: Cache::new(redis.clone()),
+            missed: Missed::new(cache.clone(), MISSED_AT_MOST),
+            cache,
             leases: Leases::new(redis),
             fallback: LockFallback::default(),
             held: Held::default(),
@@ -110,17 +118,73 @@ impl RedisCacheAdapter {
         self
     }
 
-    /// What it swallowed and refused so far.
-    pub fn health(&self) -> Health {
-        self.counters.health()
+    /// The same adapter that remembers so many keys at the most which could not be deleted, by default
+    /// 10,000. Past that whole patterns of [`Keys`](crate::key::Keys) are not read until all their keys
+    /// are deleted, and a key of none of them not until 30 days have passed, or the longest TTL that this
+    /// adapter was given for such a key.
+    pub fn with_missed_deletes(self, at_most: usize) -> Self {
+        self.missed.at_most(at_most);
+        self
     }
 
-    /// The answer of a call, or what stands in for it; every error is counted.
-    fn or<T>(&self, call: Call, answer: Result<T>, instead: T) -> T {
-        answer.unwrap_or_else(|error| {
-            self.counters.failed(call, &error);
-            instead
-        })
+    /// How it is, and what it swallowed and refused so far.
+    pub fn health(&self) -> Health {
+        let redis = self.cache.redis();
+        let (state, since) = {
+            let circuits = redis.circuits();
+            let circuits = circuits.borrow();
+            (circuits.state(), circuits.since())
+        };
+        let (deletes_pending, patterns_pending) = self.missed.owed();
+        Health {
+            state,
+            since,
+            swallowed: self.counters.swallowed(),
+            rejected: self.counters.rejected(),
+            deletes_pending,
+            patterns_pending,
+            scripts_loaded: redis.scripts_loaded(),
+        }
+    }
+
+    /// [`get`](CacheAdapter::get), and what its none means: nothing is there, or Redis could not say, or
+    /// what it would have said is still to be deleted. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// What [`get`](CacheAdapter::get) counts as rejected: as [`Cache::read`].
+    pub async fn read(&self, key: &str) -> Result<Read> {
+        let read = match self.missed.withholds(key) {
+            true => check_key(key).map(|()| self.withheld()),
+            false => match self.cache.read(key).await {
+                // It was missed while this was on its way.
+                Ok(Read::Hit(_)) if self.missed.withholds(key) => Ok(self.withheld()),
+                read => read,
+            },
+        };
+        match &read {
+            Ok(Read::Degraded(error)) | Err(error) => self.counters.failed(Call::Get, error),
+            Ok(Read::Hit(_) | Read::Miss) => {}
+        }
+        read
+    }
+
+    fn withheld(&self) -> Read {
+        Read::Degraded(Error::Unavailable("it may be what is still to be deleted".to_owned()))
+    }
+
+    /// Counts what was not deleted, and remembers it unless it is no key.
+    fn missed(&self, call: Call, keys: &[&str], error: &Error) {
+        self.counters.failed(call, error);
+        match error {
+            Error::Partial { failed, .. } => {
+                for slot in failed {
+                    self.missed.add(slot.keys.iter().map(String::as_str), &slot.error);
+                }
+            }
+            error if error.is_rejection() => {}
+            error => self.missed.add(keys.iter().copied(), error),
+        }
     }
 
     fn lock_in_process(&self, key: &str, ttl: Duration) -> bool {
@@ -134,23 +198,29 @@ impl RedisCacheAdapter {
 #[async_trait]
 impl CacheAdapter for RedisCacheAdapter {
     async fn get(&self, key: &str) -> Option<String> {
-        let answer = self.counters.seen(self.cache.get(key).await);
-        self.or(Call::Get, answer, None)
+        match self.read(key).await {
+            Ok(Read::Hit(value)) => Some(value),
+            Ok(Read::Miss | Read::Degraded(_)) | Err(_) => None,
+        }
     }
 
     async fn set(&self, key: &str, value: &str, ttl: Duration) {
-        let answer = self.counters.seen(self.cache.set(key, value, ttl).await);
-        self.or(Call::Set, answer, ());
+        self.missed.lives(key, ttl);
+        if let Err(error) = self.cache.set(key, value, ttl).await {
+            self.counters.failed(Call::Set, &error);
+        }
     }
 
     async fn delete(&self, key: &str) {
-        let answer = self.counters.seen(self.cache.delete(key).await);
-        self.or(Call::Delete, answer.map(drop), ());
+        if let Err(error) = self.cache.delete(key).await {
+            self.missed(Call::Delete, &[key], &error);
+        }
     }
 
     async fn delete_many(&self, keys: &[&str]) {
-        let answer = self.counters.seen(self.cache.delete_many_by_slot(keys).await);
-        self.or(Call::DeleteMany, answer.map(drop), ());
+        if let Err(error) = self.cache.delete_many_by_slot(keys).await {
+            self.missed(Call::DeleteMany, keys, &error);
+        }
     }
 
     async fn acquire_lock(&self, key: &str, ttl: Duration) -> bool {
@@ -168,7 +238,7 @@ impl CacheAdapter for RedisCacheAdapter {
         // Frees what this call may have taken, if it is dropped or its answer is lost.
         let pending = self.releases.pending(&self.leases, &key.into(), &token, ttl);
         let answer = self.leases.retry_acquire(key, token.clone(), ttl).await;
-        match self.counters.seen(answer) {
+        match answer {
             Ok(Acquire::Acquired(token)) => {
                 pending.disarm();
                 self.held.push(key, Hold::remote(token, started, ttl));
@@ -185,7 +255,7 @@ impl CacheAdapter for RedisCacheAdapter {
             Err(error) => {
                 pending.disarm();
                 self.counters.failed(Call::AcquireLock, &error);
-                !is_rejection(&error) && self.lock_in_process(key, ttl)
+                !error.is_rejection() && self.lock_in_process(key, ttl)
             }
         }
     }
@@ -195,23 +265,13 @@ impl CacheAdapter for RedisCacheAdapter {
             return;
         };
         let pending = self.releases.pending(&self.leases, &key.into(), &token, left);
-        match self.counters.seen(self.leases.release(key, &token).await) {
+        match self.leases.release(key, &token).await {
             Ok(_) => pending.disarm(),
             Err(error) => self.counters.failed(Call::ReleaseLock, &error),
         }
     }
 
     async fn is_available(&self) -> bool {
-        self.counters.seen(self.cache.redis().ping().await).is_ok()
-    }
-}
-
-/// Whether the call itself was at fault, so that it would fail on a sound Redis too.
-fn is_rejection(error: &Error) -> bool {
-    match error {
-        Error::Unavailable(_) | Error::Unanswered { .. } => false,
-        Error::Server(error) => error.kind == ServerErrorKind::WrongType,
-        Error::Partial { failed, .. } => failed.iter().all(|slot| is_rejection(&slot.error)),
-        _ => true,
+        self.cache.redis().ping().await.is_ok()
     }
 }

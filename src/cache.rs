@@ -37,6 +37,28 @@ pub struct Cache {
     redis: Redis,
 }
 
+/// What a read of the cache came to.
+#[derive(Debug)]
+#[must_use]
+pub enum Read {
+    /// This is there.
+    Hit(String),
+    /// Nothing is there: read the source, and [fill](Cache::fill) the cache.
+    Miss,
+    /// Redis could not say, for this reason: read the source.
+    Degraded(Error),
+}
+
+/// What filling the cache came to.
+#[derive(Debug)]
+#[must_use]
+pub enum Fill {
+    /// It is there now.
+    Filled,
+    /// It may not be, for this reason. Nothing depends on it.
+    Degraded(Error),
+}
+
 impl Cache {
     /// A cache on this handle.
     pub fn new(redis: Redis) -> Self {
@@ -53,6 +75,35 @@ impl Cache {
     pub async fn get(&self, key: &str) -> Result<Option<String>> {
         let reply = self.redis.command(&self.on("GET", key, 0)?).await?;
         decode("GET", reply)
+    }
+
+    /// The string at `key` for whoever can do without the cache: that Redis is away, or refuses what a
+    /// sound server would do, is [`Read::Degraded`] and no error. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// What would also fail on a sound server: of those of [`get`](Self::get) all but
+    /// [`Error::Unavailable`], [`Error::Unanswered`] and [`Error::Server`] without `WRONGTYPE`.
+    pub async fn read(&self, key: &str) -> Result<Read> {
+        match self.get(key).await {
+            Ok(Some(value)) => Ok(Read::Hit(value)),
+            Ok(None) => Ok(Read::Miss),
+            Err(error) if error.is_rejection() => Err(error),
+            Err(error) => Ok(Read::Degraded(error)),
+        }
+    }
+
+    /// [`set`](Self::set) for whoever can do without the cache, as [`read`](Self::read). One round trip.
+    ///
+    /// # Errors
+    ///
+    /// What would also fail on a sound server: [`Error::InvalidInput`].
+    pub async fn fill(&self, key: &str, value: &str, ttl: Duration) -> Result<Fill> {
+        match self.set(key, value, ttl).await {
+            Ok(()) => Ok(Fill::Filled),
+            Err(error) if error.is_rejection() => Err(error),
+            Err(error) => Ok(Fill::Degraded(error)),
+        }
     }
 
     /// Keeps `value` at `key` for `ttl`, whatever was there. One round trip.

@@ -4,10 +4,12 @@
 mod address;
 mod backoff;
 mod builder;
+mod circuit;
 mod cluster;
 mod deadline;
 mod dial;
 mod flight;
+mod fuse;
 mod given;
 mod link;
 mod place;
@@ -24,20 +26,24 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
+use tokio::sync::watch;
 
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::key::{Keys, Layout, check_prefix, slot};
+use circuit::Panel;
 use cluster::{Cluster, Node};
 use deadline::{DEFAULT_CALL_DEADLINE, check_deadline};
 use given::{Connection, Given};
 use link::{Link, Request};
 
 pub use builder::RedisBuilder;
+pub use circuit::{Circuit, CircuitState, Circuits};
 pub(crate) use deadline::Deadline;
 pub(crate) use flight::{Flights, Turn};
 pub(crate) use link::Sent;
+pub(crate) use place::Place;
 pub(crate) use push::{Ear, Push};
 
 /// A handle over a Redis or Valkey server, a primary that Sentinels name, or a cluster, cheap to
@@ -151,6 +157,47 @@ impl Redis {
         }
     }
 
+    /// The circuits of this handle's nodes, and each change of them: also a failover by Sentinels, which is
+    /// one circuit as they name one primary.
+    ///
+    /// Do not keep what [`borrow`](watch::Receiver::borrow) gives: calls wait for it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = auth_adapter_redis::testing::Server::start()?;
+    /// # let url = server.url();
+    /// use auth_adapter_redis::{Redis, circuit::CircuitState};
+    ///
+    /// let redis = Redis::connect(&url).await?;
+    /// let mut circuits = redis.circuits();
+    /// assert_eq!(circuits.borrow_and_update().state(), CircuitState::Closed);
+    /// # server.kill()?;
+    /// // … the server is gone …
+    /// circuits.wait_for(|circuits| circuits.state() != CircuitState::Closed).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn circuits(&self) -> watch::Receiver<Circuits> {
+        self.panel().watch()
+    }
+
+    /// How often a script was sent to a server that had lost it, or never had it.
+    pub fn scripts_loaded(&self) -> u64 {
+        self.panel().scripts_loaded()
+    }
+
+    fn panel(&self) -> &Panel {
+        match &self.backend {
+            Backend::Link(link) => link.panel(),
+            Backend::Cluster(cluster) => cluster.panel(),
+            Backend::Given(given) => given.panel(),
+        }
+    }
+
+    /// A script was sent by its source.
+    pub(crate) fn loaded_script(&self) {
+        self.panel().loaded_script();
+    }
+
     /// The same handle under another application prefix, which is written verbatim before every
     /// key: give it its own separator, as in `"myapp:"`.
     ///
@@ -252,14 +299,18 @@ impl Redis {
         at_once: bool,
     ) -> Result<Value> {
         let before = sent.before;
-        let mut progress = Progress { sent: Sent { last: false, before }, node: None, at_once };
+        let mut progress = Progress { sent: Sent::after(before), node: None, at_once };
         let attempt = self.attempt(cmd, deadline, &mut progress);
         let outcome = tokio::time::timeout_at(deadline.at, attempt).await;
         let outcome = outcome.unwrap_or_else(|_| {
+            let sent = &progress.sent;
             match (&self.backend, &progress.node) {
-                (Backend::Link(link), _) => link.suspect(),
-                (Backend::Cluster(cluster), Some(node)) => cluster.suspect(node),
-                _ => {}
+                (Backend::Link(link), _) => link.unanswered(sent, deadline),
+                (Backend::Cluster(cluster), Some(node)) => {
+                    cluster.unanswered(node, sent, deadline);
+                }
+                (Backend::Cluster(_), None) => {}
+                (Backend::Given(given), _) => given.unanswered(sent, deadline),
             }
             Err(deadline.too_late(progress.sent.anything()))
         });
@@ -287,10 +338,7 @@ impl Redis {
                 link.call(Request::Plain(cmd), deadline, &mut progress.sent).await
             }
             Backend::Cluster(cluster) => cluster.call(cmd, deadline, progress).await,
-            Backend::Given(given) => {
-                progress.sent.last = true;
-                given.call(cmd, deadline).await
-            }
+            Backend::Given(given) => given.call(cmd, deadline, &mut progress.sent).await,
         }
     }
 

@@ -110,6 +110,17 @@ impl Error {
         }
     }
 
+    /// Whether the call itself was at fault, so that it would fail on a sound server too: bad input, a key
+    /// of another type, a reply of another shape.
+    pub fn is_rejection(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Unanswered { .. } => false,
+            Self::Server(error) => error.kind == ServerErrorKind::WrongType,
+            Self::Partial { failed, .. } => failed.iter().all(|slot| slot.error.is_rejection()),
+            _ => true,
+        }
+    }
+
     /// The kind of the server's error, if it was one.
     pub fn server_kind(&self) -> Option<ServerErrorKind> {
         match self {

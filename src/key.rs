@@ -7,6 +7,7 @@
 mod companion;
 mod fence;
 mod id;
+mod pattern;
 mod slot;
 mod timestamp;
 mod ttl;
@@ -17,6 +18,7 @@ pub(crate) use companion::companion;
 pub use fence::Fence;
 pub use id::{SessionId, TokenHash, UserId, check_key};
 pub(crate) use id::{check_name, check_prefix};
+pub(crate) use pattern::Pattern;
 pub use slot::slot;
 pub use timestamp::Timestamp;
 pub use ttl::{left, millis};

@@ -10,6 +10,7 @@
 //!      └─ releases             locks that are freed in the background
 //!          └─ cache, lock, fence, rate, session, refresh
 //!                              the nouns: bind, call, decode; none knows another
+//!              ├─ scan         walking over keys
 //!              └─ script       contracts, EVALSHA, the way back from NOSCRIPT
 //!                  └─ connection
 //!                              the handle, its deadlines and its reconnect loop
@@ -37,6 +38,10 @@
 
 pub mod adapter;
 pub mod cache;
+/// The circuits of a handle's nodes: see [`Redis::circuits`].
+pub mod circuit {
+    pub use crate::connection::{Circuit, CircuitState, Circuits};
+}
 mod clock;
 mod connection;
 mod error;
@@ -48,6 +53,7 @@ mod random;
 pub mod rate;
 pub mod refresh;
 mod releases;
+mod scan;
 pub mod script;
 pub mod session;
 #[cfg(feature = "testing")]

@@ -136,12 +136,19 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`], [`Error::Unanswered`], or [`Error::Server`], with `OOM` where nothing
-    /// is known of the user and the server is full. With a database behind, ask that.
+    /// What would also fail on a sound server: [`Error::Server`] with `WRONGTYPE`, [`Error::Reply`]. That
+    /// Redis is away, or full where it has to note something, is [`Check::Degraded`] with a database
+    /// behind; under [`Authority::Redis`] it is [`Error::Unavailable`], [`Error::Unanswered`] or
+    /// [`Error::Server`].
     pub async fn check(&self, user: &UserId, session: &SessionId) -> Result<Check> {
         let call = CHECK.call(&self.redis).key("state", &self.state(user));
         let call = call.arg("session", session.as_str()).arg("nonce", Nonce::new()?);
-        let told: Told = call.arg("database", self.database()).run().await?;
+        let told: Told = match call.arg("database", self.database()).run().await {
+            Err(error) if self.settings.has_database() && !error.is_rejection() => {
+                return Ok(Check::Degraded { why: error.to_string() });
+            }
+            told => told?,
+        };
         match &*told.outcome {
             "active" => Ok(Check::Active(told.session(session)?)),
             "revoked" => Ok(Check::Revoked),
@@ -230,7 +237,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// As [`check`](Self::check).
+    /// [`Error::Unavailable`], [`Error::Unanswered`], or [`Error::Server`], with `OOM` where nothing is
+    /// known of the user and the server is full. With a database behind, ask that.
     pub async fn list(&self, user: &UserId) -> Result<List> {
         let call = LIST.call(&self.redis).key("state", &self.state(user));
         let call = call.arg("nonce", Nonce::new()?).arg("database", self.database());
@@ -340,10 +348,7 @@ impl Sessions {
     }
 
     fn database(&self) -> u8 {
-        match self.settings.authority {
-            Authority::Database => 1,
-            Authority::Redis => 0,
-        }
+        u8::from(self.settings.has_database())
     }
 }
 

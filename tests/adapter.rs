@@ -1,5 +1,7 @@
 //! The seven operations: what they do on a sound server, and what they do with what is not theirs.
 
+#[path = "adapter/missed.rs"]
+mod missed;
 mod support;
 
 use std::sync::Arc;
@@ -64,7 +66,7 @@ mod sound {
         adapter.release_lock("job").await;
         adapter.release_lock("never taken").await;
         let health = adapter.health();
-        assert!(health.reachable);
+        assert!(health.is_reachable());
         assert_eq!(health.swallowed.total() + health.rejected.total(), 0);
     }
 
@@ -133,7 +135,7 @@ mod rejected {
         assert!(!adapter.acquire_lock("k", LONG).await);
         let (rejected, swallowed) = counted(&adapter);
         assert_eq!((rejected.get, rejected.acquire_lock, swallowed), (1, 1, 0));
-        assert!(adapter.health().reachable);
+        assert!(adapter.health().is_reachable());
 
         assert!(adapter.acquire_lock("job", LONG).await);
         raw(&redis, "DEL", "job", &[]);
@@ -242,7 +244,7 @@ mod away {
         adapter.delete_many(&["k", "l"]).await;
         assert!(adapter.acquire_lock("job", LONG).await);
         let health = adapter.health();
-        assert!(!health.reachable);
+        assert!(!health.is_reachable());
         let seen = health.swallowed;
         assert_eq!((seen.get, seen.set, seen.delete, seen.delete_many), (1, 2, 1, 1));
         assert_eq!((seen.acquire_lock, seen.total()), (1, 6));
@@ -250,7 +252,7 @@ mod away {
         server.restart(Data::Lost);
         let back = async { while !adapter.is_available().await {} };
         tokio::time::timeout(HANG, back).await.unwrap();
-        assert!(adapter.health().reachable);
+        assert!(adapter.health().is_reachable());
     }
 
     #[tokio::test]

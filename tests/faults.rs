@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use auth_adapter_redis::adapter::Calls;
 use auth_adapter_redis::testing::{Data, Server};
-use auth_adapter_redis::{CacheAdapter, Redis, RedisCacheAdapter, ServerErrorKind};
-use support::target::{self, Kind, Own, own, own_behind_proxy, own_unready_with};
-use support::{HANG, LONG, SLACK, comes_alive, quick, set};
+use auth_adapter_redis::{CacheAdapter, Redis, RedisCacheAdapter};
+use support::target::{Own, own, own_behind_proxy, own_unready_with};
+use support::{LONG, SLACK, comes_alive, quick, set, until};
 
 const DEADLINE: Duration = Duration::from_millis(200);
 
@@ -18,11 +18,9 @@ const DEADLINE: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, PartialEq)]
 enum Left {
     Nothing,
-    /// It answers and can be read, until a handle that can ask for another primary leaves it for
-    /// having refused to write.
+    /// It answers and can be read, until it has refused to write: then another is waited for that
+    /// writes.
     ReadsUntilAWrite,
-    /// It answers and can be read.
-    Reads,
     /// Deletes go as well.
     ReadsAndDeletes,
 }
@@ -119,14 +117,13 @@ async fn loading() -> Broken {
     assert_eq!(server.command(&["SAVE"]).unwrap().text(), Some("OK"));
     let (adapter, redis) = holding(server.url()).await;
     Server::restart(&server, Data::Kept).unwrap();
-    tokio::time::timeout(HANG, redis.connected()).await.unwrap();
-    let told = async {
-        while redis.ping().await.err().and_then(|e| e.server_kind())
-            != Some(ServerErrorKind::Loading)
-        {}
-    };
-    tokio::time::timeout(HANG, told).await.expect("it loads");
+    let told = redis.circuits();
+    until(|| told.borrow().iter().any(|node| node.why.as_deref().is_some_and(says_loading))).await;
     broken(adapter, Left::Nothing, server)
+}
+
+fn says_loading(why: &str) -> bool {
+    why.contains("LOADING")
 }
 
 /// It can be read, and no more.
@@ -134,11 +131,7 @@ async fn read_only() -> Broken {
     let server = filled(own());
     let (adapter, _) = holding(server.url()).await;
     server.refuse_writes();
-    let left = match target::kind() {
-        Kind::Standalone | Kind::Cluster => Left::Reads,
-        Kind::Sentinel => Left::ReadsUntilAWrite,
-    };
-    broken(adapter, left, server)
+    broken(adapter, Left::ReadsUntilAWrite, server)
 }
 
 /// It is over its `maxmemory` and evicts nothing.
@@ -180,7 +173,7 @@ async fn set_(Broken { adapter, left, server, .. }: Broken) {
     timed(adapter.set("k", "new", LONG)).await;
     assert_eq!(swallowed(&adapter, 1).set, 1);
     if left != Left::Nothing {
-        let seen = (left != Left::ReadsUntilAWrite).then_some(VALUE);
+        let seen = (left == Left::ReadsAndDeletes).then_some(VALUE);
         assert_eq!(timed(adapter.get("k")).await.as_deref(), seen);
         assert_eq!(server.command(&["GET", "k"]).unwrap().text(), Some(VALUE), "as it was");
     }
@@ -231,7 +224,7 @@ async fn release_lock(Broken { adapter, holds, left, server, .. }: Broken) {
 
 async fn is_available(Broken { adapter, left, .. }: Broken) {
     assert_eq!(timed(adapter.is_available()).await, left != Left::Nothing);
-    assert_eq!(adapter.health().reachable, left != Left::Nothing);
+    assert_eq!(adapter.health().is_reachable(), left != Left::Nothing);
     swallowed(&adapter, 0);
 }
 

@@ -74,7 +74,7 @@ pub async fn redis_dies(
             calls.release_lock,
         );
         exact &= calls.get == seen.misses && health.rejected.total() == 0;
-        exact &= calls.get > 0 && !health.reachable;
+        exact &= calls.get > 0 && !health.is_reachable();
     }
     claims.claim(
         exact,
@@ -209,7 +209,7 @@ pub async fn redis_comes_back(
         holders.len() == 1,
         &format!("The cleanup lock is one for all again, held by {}.", holders.join(", ")),
     );
-    let reachable = instances.iter().all(|instance| instance.cache.health().reachable);
+    let reachable = instances.iter().all(|instance| instance.cache.health().is_reachable());
     claims.claim(reachable, "Each health() says that Redis is reachable.");
     Ok(())
 }

@@ -1,22 +1,40 @@
 //! What an adapter swallowed, counted where it is swallowed.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
-use super::is_rejection;
-use crate::error::{Error, Result};
-use crate::lock::Acquire;
+use crate::circuit::CircuitState;
+use crate::error::Error;
 
-/// What an adapter swallowed and refused since it was made.
+/// How an adapter is, and what it swallowed and refused since it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether the last call that said anything about it found Redis in order.
-    pub reachable: bool,
+    /// Whether calls go to Redis; on a cluster the worst of its nodes. A cluster by a connection of the
+    /// caller's is always taken for closed.
+    pub state: CircuitState,
+    /// Since when that is so: since when they go to all nodes, or do not go to the first that is away.
+    pub since: Option<SystemTime>,
     /// Calls that were answered by their fallback: Redis was away, or refused what a sound server
-    /// with room and rights would have done (`OOM`, `NOPERM`, `BUSY`).
+    /// with room and rights would have done (`OOM`, `NOPERM`, `BUSY`), or a read would have told what was
+    /// to be deleted.
     pub swallowed: Calls,
     /// Calls that were at fault themselves: bad input, a key of the wrong type.
     pub rejected: Calls,
+    /// Keys that are still to be deleted, so that they and what lies beside them are not read.
+    pub deletes_pending: usize,
+    /// The patterns of keys that are still to be deleted and were too many to remember, so that no key of
+    /// theirs is read.
+    pub patterns_pending: Vec<&'static str>,
+    /// How often a script was sent to a server that had lost it, or never had it.
+    pub scripts_loaded: u64,
+}
+
+impl Health {
+    /// Whether calls go to Redis, and on a cluster to all of it.
+    pub fn is_reachable(&self) -> bool {
+        self.state == CircuitState::Closed
+    }
 }
 
 /// A number for each operation that can be swallowed.
@@ -52,70 +70,26 @@ pub(super) enum Call {
 
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    away: AtomicBool,
     swallowed: [AtomicU64; 6],
     rejected: [AtomicU64; 6],
 }
 
-/// An answer that tells whether the node is in order.
-pub(super) trait Telling {
-    /// The fault of the node in it, if there is one.
-    fn fault(&self) -> Option<&Error>;
-}
-
-impl Telling for Acquire {
-    fn fault(&self) -> Option<&Error> {
-        match self {
-            Self::Unknown { error, .. } => Some(error),
-            _ => None,
-        }
-    }
-}
-
-macro_rules! never_a_fault {
-    ($($answer:ty),*) => {
-        $(impl Telling for $answer {
-            fn fault(&self) -> Option<&Error> {
-                None
-            }
-        })*
-    };
-}
-
-never_a_fault!((), u64, bool, Option<String>, crate::lock::Release);
-
 impl Counters {
-    /// Notes what an answer says of the node, with one event for each change.
-    pub(super) fn seen<T: Telling>(&self, answer: Result<T>) -> Result<T> {
-        let fault = match &answer {
-            Ok(answer) => answer.fault(),
-            Err(error) if error.is_node_fault() => Some(error),
-            Err(_) => return answer,
-        };
-        let was_away = self.away.swap(fault.is_some(), Ordering::Relaxed);
-        match fault {
-            Some(error) if !was_away => tracing::warn!(%error, "redis is away: falling back"),
-            None if was_away => tracing::info!("redis is back"),
-            _ => {}
-        }
-        answer
-    }
-
     /// Counts a call whose error goes no further.
     pub(super) fn failed(&self, call: Call, error: &Error) {
-        let counts = match is_rejection(error) {
+        let counts = match error.is_rejection() {
             true => &self.rejected,
             false => &self.swallowed,
         };
         counts[call as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn health(&self) -> Health {
-        Health {
-            reachable: !self.away.load(Ordering::Relaxed),
-            swallowed: read(&self.swallowed),
-            rejected: read(&self.rejected),
-        }
+    pub(super) fn swallowed(&self) -> Calls {
+        read(&self.swallowed)
+    }
+
+    pub(super) fn rejected(&self) -> Calls {
+        read(&self.rejected)
     }
 }
 

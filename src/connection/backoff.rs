@@ -10,6 +10,10 @@ pub(super) struct Backoff {
     pub(super) max: Duration,
 }
 
+/// Where the caller says nothing of it.
+pub(super) const DEFAULT_BACKOFF: Backoff =
+    Backoff { min: Duration::from_millis(50), max: Duration::from_secs(2) };
+
 impl Backoff {
     /// The wait after so many failures and one more.
     pub(super) fn wait(&self, failures: u32) -> Duration {

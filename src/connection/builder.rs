@@ -9,7 +9,7 @@ use std::time::Duration;
 use redis::ProtocolVersion;
 use redis::io::tcp::TcpSettings;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, DEFAULT_BACKOFF};
 use super::deadline::DEFAULT_CALL_DEADLINE;
 use super::url::Login;
 use crate::key::Layout;
@@ -64,7 +64,7 @@ impl Default for RedisBuilder {
             layout: None,
             connect_timeout: Duration::from_secs(1),
             call_deadline: DEFAULT_CALL_DEADLINE,
-            backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(2) },
+            backoff: DEFAULT_BACKOFF,
         }
     }
 }

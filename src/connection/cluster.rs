@@ -15,6 +15,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::Progress;
 use super::address::Address;
+use super::circuit::Panel;
 use super::deadline::Deadline;
 use super::flight::Flights;
 use super::link::{Link, Request, Sent};
@@ -49,6 +50,10 @@ impl Cluster {
 
     pub(super) fn name(&self) -> String {
         self.discovery.name()
+    }
+
+    pub(super) fn panel(&self) -> &Panel {
+        self.discovery.panel()
     }
 
     /// Sends a command to the primary that serves its first key, to any where it has none, and goes on
@@ -168,9 +173,9 @@ impl Cluster {
         node.map(|node| Arc::clone(&node.link.flights)).unwrap_or_default()
     }
 
-    /// The call on this node had no reply in time.
-    pub(super) fn suspect(&self, node: &Node) {
-        node.link.suspect();
+    /// A call on this node was cut off that had come so far.
+    pub(super) fn unanswered(&self, node: &Node, sent: &Sent, deadline: Deadline) {
+        node.link.unanswered(sent, deadline);
         self.discovery.stale(None);
     }
 
@@ -241,7 +246,7 @@ impl Node {
         let call = self.link.call(Request::Plain(cmd), deadline, &mut sent);
         let answer = timeout_at(deadline.at, call).await;
         answer.unwrap_or_else(|_| {
-            self.link.suspect();
+            self.link.unanswered(&sent, deadline);
             Err(deadline.too_late(sent.anything()))
         })
     }

@@ -25,6 +25,11 @@ impl Deadline {
         Self { started, at: started + limit }
     }
 
+    /// How long the call may take in all.
+    pub(super) fn limit(self) -> Duration {
+        self.at - self.started
+    }
+
     /// Waits for something that sends nothing. What is there only when the deadline has passed is
     /// too late: what follows would send.
     pub(crate) async fn bound<T>(self, wait: impl Future<Output = T>) -> Result<T> {
@@ -47,7 +52,7 @@ impl Deadline {
 
     /// What a call ends with that is cut off when the deadline passes.
     pub(super) fn too_late(self, sent: bool) -> Error {
-        let why = format!("the deadline of {:?} has passed", self.at - self.started);
+        let why = format!("the deadline of {:?} has passed", self.limit());
         match sent {
             true => self.unanswered(why),
             false => Error::Unavailable(why),

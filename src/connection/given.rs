@@ -6,8 +6,12 @@ use redis::Cmd;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 
+use super::backoff::DEFAULT_BACKOFF;
+use super::circuit::Panel;
 use super::deadline::Deadline;
 use super::flight::Flights;
+use super::fuse::Fuse;
+use super::link::Sent;
 use super::reply::decode;
 use crate::error::Result;
 
@@ -15,6 +19,9 @@ use crate::error::Result;
 pub(super) struct Given {
     pub(super) connection: Connection,
     pub(super) flights: Arc<Flights>,
+    panel: Arc<Panel>,
+    /// None for a cluster, of which one node may be away alone.
+    fuse: Option<Arc<Fuse>>,
 }
 
 #[derive(Clone)]
@@ -28,7 +35,23 @@ pub(super) enum Connection {
 
 impl Given {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, flights: Arc::default() }
+        let panel = Arc::<Panel>::default();
+        let mut given = Self { connection, flights: Arc::default(), panel, fuse: None };
+        if !given.is_cluster() {
+            given.fuse = Some(Arc::new(Fuse::new(given.name(), &given.panel, DEFAULT_BACKOFF)));
+        }
+        given
+    }
+
+    pub(super) fn panel(&self) -> &Panel {
+        &self.panel
+    }
+
+    /// A call was cut off that had come so far.
+    pub(super) fn unanswered(&self, sent: &Sent, deadline: Deadline) {
+        if let (Some(fuse), Some(answers)) = (&self.fuse, sent.answers()) {
+            fuse.unanswered(answers, deadline);
+        }
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -51,7 +74,24 @@ impl Given {
         }
     }
 
-    pub(super) async fn call(&self, cmd: &Cmd, deadline: Deadline) -> Result<Value> {
+    pub(super) async fn call(
+        &self,
+        cmd: &Cmd,
+        deadline: Deadline,
+        sent: &mut Sent,
+    ) -> Result<Value> {
+        let Some(fuse) = &self.fuse else {
+            sent.begin(0);
+            return self.send(cmd, deadline).await;
+        };
+        let pass = fuse.enter().await?;
+        sent.begin(fuse.answers());
+        let outcome = self.send(cmd, deadline).await;
+        pass.end(&outcome);
+        outcome
+    }
+
+    async fn send(&self, cmd: &Cmd, deadline: Deadline) -> Result<Value> {
         let reply = match &self.connection {
             Connection::Multiplexed(given) => given.clone().send_packed_command(cmd).await,
             #[cfg(feature = "connection-manager")]

@@ -7,18 +7,20 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult, Value};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::circuit::Panel;
 use super::deadline::Deadline;
 use super::flight::Flights;
 use super::push::Push;
 use super::reply::decode;
-use super::state::{Alarm, State};
+use super::state::{Alarm, State, Told};
 use super::supervisor::{Supervisor, Target, Where};
-use crate::error::{Error, Result, ServerErrorKind, in_one_line};
+use crate::error::{Error, Result, ServerError, ServerErrorKind, in_one_line};
 
 pub(super) struct Link {
     state: watch::Receiver<State>,
-    alarm: Arc<Alarm>,
+    alarm: Alarm,
     name: String,
     /// Whether another server can become the one that it leads to.
     moves: bool,
@@ -43,9 +45,28 @@ pub(crate) struct Sent {
     pub(super) last: bool,
     /// Before, on a connection that was cut.
     pub(super) before: bool,
+    /// The last connection, and how many answers there were by then.
+    on: Option<(u64, u64)>,
+    /// Since when it waits for the last node.
+    since: Option<Instant>,
 }
 
 impl Sent {
+    /// Nothing yet, but for what was sent in an earlier step.
+    pub(super) fn after(before: bool) -> Self {
+        Self { before, ..Self::default() }
+    }
+
+    /// On a connection of the caller's, which had given so many answers by then.
+    pub(super) fn begin(&mut self, answers: u64) {
+        (self.last, self.on) = (true, Some((0, answers)));
+    }
+
+    /// How many answers there were when it was sent.
+    pub(super) fn answers(&self) -> Option<u64> {
+        self.on.map(|(_, answers)| answers)
+    }
+
     pub(super) fn anything(&self) -> bool {
         self.last || self.before
     }
@@ -79,10 +100,10 @@ impl Link {
     /// Starts the reconnect loop on the present runtime. `fell` is notified whenever a connection is
     /// lost.
     pub(super) fn open(target: Target, fell: Arc<Notify>) -> Self {
-        let (tell, state) = watch::channel(State::Connecting);
-        let alarm = Arc::<Alarm>::default();
         let (name, moves) = (target.name(), matches!(target.place, Where::Named(_)));
-        let supervisor = Supervisor::new(target.clone(), tell, Arc::clone(&alarm), fell);
+        let (told, state) = Told::new(&name, target.breaker());
+        let alarm = Alarm::new(&told);
+        let supervisor = Supervisor::new(target.clone(), told, Arc::clone(&alarm.raised), fell);
         let supervisor = tokio::spawn(supervisor.run());
         let (flights, push) = (Arc::default(), Mutex::default());
         Self { state, alarm, name, moves, flights, supervisor, target, push }
@@ -100,6 +121,10 @@ impl Link {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn panel(&self) -> &Panel {
+        &self.target.manner.panel
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -132,10 +157,26 @@ impl Link {
         self.state.has_changed().is_err()
     }
 
-    /// A call had no reply in time: is the connection dead?
+    /// Something had no reply in time: is the connection dead?
     pub(super) fn suspect(&self) {
         if let State::Up(id, _) = *self.state.borrow() {
             self.alarm.suspect(id);
+        }
+    }
+
+    /// A call was cut off that had come so far. Where nothing at all was answered meanwhile, to this one
+    /// or to others, these need not wait as well; but one that was given little time says little.
+    pub(super) fn unanswered(&self, sent: &Sent, deadline: Deadline) {
+        let waited = sent.since.map(|since| since.elapsed()).unwrap_or_default();
+        let is_long = waited * 2 >= self.target.manner.ping_timeout;
+        let why = |what: &str| format!("no {what} within {:?}", deadline.limit());
+        match sent.on {
+            Some((id, answers)) if is_long && answers == self.alarm.raised.answers() => {
+                self.alarm.silent(id, &why("reply"));
+            }
+            Some((id, _)) => self.alarm.suspect(id),
+            None if is_long => self.alarm.none(&why("connection")),
+            None => {}
         }
     }
 
@@ -147,17 +188,16 @@ impl Link {
         deadline: Deadline,
         sent: &mut Sent,
     ) -> Result<Value> {
+        (sent.on, sent.since) = (None, Some(Instant::now()));
         let (id, mut connection) = self.connection_after(0).await?;
-        sent.last = true;
+        self.sends_on(id, sent);
         let outcome = match request.send(&mut connection).await {
             Err(error) if error.is_unrecoverable_error() => {
                 sent.before = true;
                 Err(deadline.unanswered(in_one_line(&error)))
             }
-            reply => match decode(reply, deadline) {
-                Err(Error::Server(error))
-                    if self.moves && error.kind == ServerErrorKind::ReadOnly =>
-                {
+            reply => match self.heard(id, decode(reply, deadline)) {
+                Err(Error::Server(error)) if self.leaves(error.kind) => {
                     sent.last = false;
                     Err(error.into())
                 }
@@ -166,13 +206,40 @@ impl Link {
         };
         self.alarm.lost(id);
         drop(connection);
+        sent.on = None;
         match self.connection_after(id).await {
-            Ok((_, mut next)) => {
-                sent.last = true;
-                decode(request.send(&mut next).await, deadline)
+            Ok((id, mut next)) => {
+                self.sends_on(id, sent);
+                self.heard(id, decode(request.send(&mut next).await, deadline))
             }
             Err(_) => outcome,
         }
+    }
+
+    fn sends_on(&self, id: u64, sent: &mut Sent) {
+        sent.last = true;
+        sent.on = Some((id, self.alarm.raised.answers()));
+    }
+
+    /// Notes what an answer says of the node.
+    fn heard(&self, id: u64, answer: Result<Value>) -> Result<Value> {
+        if let Err(Error::Unanswered { .. }) = answer {
+            return answer;
+        }
+        self.alarm.raised.answered();
+        if let Err(Error::Server(error)) = &answer
+            && error.kind.is_node_fault()
+            && !self.leaves(error.kind)
+            && !speaks_of_a_slot(error)
+        {
+            self.alarm.refused(id, error);
+        }
+        answer
+    }
+
+    /// Whether another server than the one that said so is to be asked for at once.
+    fn leaves(&self, kind: ServerErrorKind) -> bool {
+        self.moves && kind == ServerErrorKind::ReadOnly
     }
 
     /// The present connection, if it is a later one than `id`; else the next.
@@ -207,6 +274,11 @@ impl Link {
         // An error means that the runtime of the loop has ended: there is nothing to wait for.
         let _ = self.state.clone().wait_for(until).await;
     }
+}
+
+/// Whether a node says no more than that nobody serves the slot of this call.
+fn speaks_of_a_slot(error: &ServerError) -> bool {
+    error.kind == ServerErrorKind::ClusterDown && error.message.contains("slot not served")
 }
 
 impl Drop for Link {

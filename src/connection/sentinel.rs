@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::address::Address;
 use super::backoff::Backoff;
 use super::dial::{Dialer, ask, text, without_timers};
-use super::state::Rumours;
+use super::state::Raised;
 use super::url::ServerAddress;
 use crate::error::in_one_line;
 
@@ -88,14 +88,14 @@ impl Sentinels {
     }
 
     /// Listens to all Sentinels for as long as it is polled.
-    pub(super) async fn listen(self: Arc<Self>, rumours: Arc<Rumours>) {
+    pub(super) async fn listen(self: Arc<Self>, raised: Arc<Raised>) {
         let mut listeners = JoinSet::new();
         for address in self.addresses.clone() {
-            let (sentinels, rumours) = (Arc::clone(&self), Arc::clone(&rumours));
+            let (sentinels, raised) = (Arc::clone(&self), Arc::clone(&raised));
             listeners.spawn(async move {
                 let mut failures = 0;
                 loop {
-                    match sentinels.listen_to(&address, &rumours).await {
+                    match sentinels.listen_to(&address, &raised).await {
                         Ok(()) => failures = 0,
                         Err(why) => {
                             if failures == 0 {
@@ -112,14 +112,14 @@ impl Sentinels {
     }
 
     /// Listens to one Sentinel until its connection ends.
-    async fn listen_to(&self, address: &Address, rumours: &Arc<Rumours>) -> Result<(), String> {
+    async fn listen_to(&self, address: &Address, raised: &Arc<Raised>) -> Result<(), String> {
         let ended = Arc::new(Notify::new());
-        let (tell, ends) = (Arc::clone(rumours), Arc::clone(&ended));
+        let (tell, ends) = (Arc::clone(raised), Arc::clone(&ended));
         let service = self.service.clone();
         let config = without_timers().set_push_sender(move |push: PushInfo| {
             match push.kind {
                 PushKind::Disconnection => ends.notify_one(),
-                PushKind::Message if speaks_of(&push, &service) => tell.moved.notify_one(),
+                PushKind::Message if speaks_of(&push, &service) => tell.rumours.moved.notify_one(),
                 _ => {}
             }
             Ok::<(), ()>(())
@@ -136,7 +136,7 @@ impl Sentinels {
         let subscribed = timeout(self.ask_within, subscribed).await;
         let _connection = subscribed.map_err(|_| "no answer in time".to_owned())??;
         // What it said before is not repeated.
-        rumours.unheard.notify_one();
+        raised.rumours.unheard.notify_one();
         ended.notified().await;
         Ok(())
     }

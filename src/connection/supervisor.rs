@@ -3,22 +3,28 @@
 //! A connection is replaced when it is closed, or when a call on it had no reply in time and a
 //! `PING` has none either. The new one first ends the old one on the server by its id, so that
 //! bytes still on their way on the old one cannot execute after what follows on the new one.
+//!
+//! Its `PING`s and its attempts to connect are the probes of the circuit, one at a time: no call has to
+//! find out whether the node is back.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, Value};
-use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::backoff::Backoff;
+use super::circuit::{Breaker, Panel};
 use super::dial::{Dialer, ask, is_refusal, text, without_timers};
 use super::push::Board;
 use super::sentinel::Sentinels;
-use super::state::{Alarm, State};
+use super::state::{Raised, Told};
 use super::url::ServerAddress;
+use crate::error::{ServerErrorKind, classify};
 
 /// Tells each connection of this process from those before it.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
@@ -40,6 +46,7 @@ pub(super) struct Manner {
     pub(super) connect_timeout: Duration,
     pub(super) ping_timeout: Duration,
     pub(super) backoff: Backoff,
+    pub(super) panel: Arc<Panel>,
 }
 
 /// Where a connection leads.
@@ -72,6 +79,11 @@ impl Target {
         };
         if self.hears.is_some() { name + ", to hear of locks" } else { name }
     }
+
+    /// Its circuit, where calls go to it.
+    pub(super) fn breaker(&self) -> Option<Breaker> {
+        self.hears.is_none().then(|| self.manner.panel.add(&self.name()))
+    }
 }
 
 /// Which connection of which server this is: ids begin anew when a server restarts.
@@ -83,9 +95,8 @@ struct Identity {
 
 pub(super) struct Supervisor {
     target: Target,
-    name: String,
-    tell: watch::Sender<State>,
-    alarm: Arc<Alarm>,
+    told: Arc<Told>,
+    raised: Arc<Raised>,
     /// Notified whenever a connection is lost.
     fell: Arc<Notify>,
     /// The server of the last connection.
@@ -93,26 +104,50 @@ pub(super) struct Supervisor {
     /// The last connection that was in use, until it is known to have ended on the server.
     previous: Option<Identity>,
     eviction_checked: bool,
+    /// A server that does not write was found where one was expected that does.
+    demands_primary: bool,
+    /// A node said that its cluster is down, and not yet that it is up.
+    cluster_down: bool,
+}
+
+/// What a probe found.
+enum Probe {
+    Sound,
+    /// It answers, and cannot serve for this reason.
+    Refuses(String),
+    /// The connection is of no use any more.
+    Dead,
 }
 
 impl Supervisor {
     pub(super) fn new(
         target: Target,
-        tell: watch::Sender<State>,
-        alarm: Arc<Alarm>,
+        told: Arc<Told>,
+        raised: Arc<Raised>,
         fell: Arc<Notify>,
     ) -> Self {
-        let name = target.name();
-        let (at, previous, eviction_checked) = (None, None, target.hears.is_some());
-        Self { target, name, tell, alarm, fell, at, previous, eviction_checked }
+        let eviction_checked = target.hears.is_some();
+        let demands_primary = matches!(target.place, Where::Named(_));
+        let (at, previous, cluster_down) = (None, None, false);
+        Self {
+            target,
+            told,
+            raised,
+            fell,
+            at,
+            previous,
+            eviction_checked,
+            demands_primary,
+            cluster_down,
+        }
     }
 
     pub(super) async fn run(self) {
-        let rumours = Arc::clone(&self.alarm.rumours);
+        let raised = Arc::clone(&self.raised);
         match &self.target.place {
             Where::At(_) => self.keep_up().await,
             Where::Named(sentinels) => {
-                let listening = Arc::clone(sentinels).listen(rumours);
+                let listening = Arc::clone(sentinels).listen(raised);
                 tokio::join!(listening, self.keep_up());
             }
         }
@@ -123,47 +158,37 @@ impl Supervisor {
             let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
             let (connection, identity) = self.connect(id).await;
             self.previous = identity;
-            tracing::info!(target = self.name, "connected to redis");
-            let mut probe = connection.clone();
-            self.tell.send_replace(State::Up(id, connection));
-            self.until_dead(id, &mut probe).await;
-            tracing::warn!(target = self.name, "the connection to redis is lost");
-            self.tell.send_replace(State::Connecting);
+            self.until_dead(id, &connection).await;
+            self.told.cut();
             self.fell.notify_one();
         }
     }
 
     /// Tries until there is a connection. Word of another primary ends an attempt and a wait.
     async fn connect(&mut self, id: u64) -> (MultiplexedConnection, Option<Identity>) {
-        let (manner, rumours) = (Arc::clone(&self.target.manner), Arc::clone(&self.alarm.rumours));
+        let (manner, raised) = (Arc::clone(&self.target.manner), Arc::clone(&self.raised));
         let mut failures = 0;
         loop {
+            self.told.probing();
             let attempt = timeout(manner.connect_timeout, self.attempt(id));
             let outcome = tokio::select! {
                 outcome = attempt => outcome,
-                () = rumours.moved.notified() => continue,
+                () = raised.rumours.moved.notified() => continue,
             };
             match outcome {
                 Ok(Ok(connected)) => return connected,
-                Ok(Err(why)) => self.failed(failures, &why),
+                Ok(Err(why)) => self.told.down(&why),
                 Err(_) => {
                     let limit = manner.connect_timeout;
-                    self.failed(failures, &format!("no connection within {limit:?}"));
+                    self.told.down(&format!("no connection within {limit:?}"));
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(manner.backoff.wait(failures)) => {}
-                () = rumours.moved.notified() => {}
+                () = sleep(manner.backoff.wait(failures)) => {}
+                () = raised.rumours.moved.notified() => {}
             }
             failures += 1;
         }
-    }
-
-    fn failed(&self, failures: u32, why: &str) {
-        if failures == 0 {
-            tracing::warn!(target = self.name, why, "cannot connect to redis");
-        }
-        self.tell.send_replace(State::Down(why.into()));
     }
 
     async fn attempt(
@@ -172,8 +197,10 @@ impl Supervisor {
     ) -> Result<(MultiplexedConnection, Option<Identity>), String> {
         let address = self.locate().await?;
         let connection = self.target.manner.dialer.connect(&address, self.config(id)).await?;
-        if let Where::Named(_) = self.target.place {
+        if self.demands_primary {
             check_role(&connection, &address).await?;
+            // Sentinels can be behind at any time.
+            self.demands_primary = matches!(self.target.place, Where::Named(_));
         }
         let identity = self.introduce(&connection).await?;
         self.end_previous(&connection, identity.as_ref()).await?;
@@ -198,11 +225,11 @@ impl Supervisor {
             // No word of a closed connection until the next call meets it.
             return config;
         }
-        let (alarm, hears) = (Arc::clone(&self.alarm), self.target.hears.clone());
+        let (raised, hears) = (Arc::clone(&self.raised), self.target.hears.clone());
         config.set_push_sender(move |push: PushInfo| {
             let is_lost = push.kind == PushKind::Disconnection;
             if is_lost || hears.as_ref().is_some_and(|board| !board.hear(push)) {
-                alarm.lost(id);
+                raised.lost(id);
             }
             Ok::<(), ()>(())
         })
@@ -263,13 +290,42 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Returns when the connection is closed or answers no more, or another server is the primary.
-    async fn until_dead(&self, id: u64, probe: &mut MultiplexedConnection) {
+    /// Probes the connection when it is new and whenever there is doubt. Returns when it is closed or
+    /// answers no more, or another server is the primary.
+    async fn until_dead(&mut self, id: u64, connection: &MultiplexedConnection) {
+        let (raised, backoff) = (Arc::clone(&self.raised), self.target.manner.backoff);
+        let mut probe = connection.clone();
+        let mut doubted = true;
+        let mut refusals = 0;
         loop {
+            if raised.is_lost(id) {
+                return;
+            }
+            if raised.take_suspicion(id) || doubted {
+                self.told.probing();
+                match self.probe(&mut probe).await {
+                    Probe::Sound => {
+                        self.told.up(id, connection);
+                        (doubted, refusals) = (false, 0);
+                    }
+                    Probe::Refuses(why) => {
+                        self.told.down(&why);
+                        (doubted, refusals) = (true, refusals + 1);
+                    }
+                    Probe::Dead => return,
+                }
+            }
+            let again = async {
+                match doubted {
+                    true => sleep(backoff.wait(refusals)).await,
+                    false => pending().await,
+                }
+            };
             let is_rumour = tokio::select! {
-                () = self.alarm.raised() => false,
-                () = self.alarm.rumours.moved.notified() => true,
-                () = self.alarm.rumours.unheard.notified() => true,
+                () = raised.notified() => false,
+                () = raised.rumours.moved.notified() => true,
+                () = raised.rumours.unheard.notified() => true,
+                () = again => false,
             };
             if is_rumour {
                 // Sentinels that cannot be asked are no reason to leave.
@@ -278,17 +334,48 @@ impl Supervisor {
                     return;
                 }
             }
-            if self.alarm.is_lost(id) {
-                return;
+        }
+    }
+
+    /// Whether the connection carries both ways, and what is behind it serves.
+    async fn probe(&mut self, connection: &mut MultiplexedConnection) -> Probe {
+        if self.raised.take_read_only() {
+            // By another connection another server may be found under the same name.
+            self.demands_primary = true;
+            return Probe::Dead;
+        }
+        self.cluster_down |= self.raised.take_cluster_down();
+        let ping = redis::cmd("PING");
+        let within = self.target.manner.ping_timeout;
+        let refused = match timeout(within, connection.send_packed_command(&ping)).await {
+            Ok(Ok(Value::ServerError(error))) => {
+                Some(classify(error.code(), error.details().unwrap_or_default()))
             }
-            if self.alarm.take_suspicion(id) {
-                let ping = redis::cmd("PING");
-                let within = self.target.manner.ping_timeout;
-                let answered = timeout(within, probe.send_packed_command(&ping));
-                // Any reply will do, an error too: the connection carries both ways.
-                if !matches!(answered.await, Ok(Ok(_))) {
-                    return;
-                }
+            Ok(Ok(_)) => None,
+            _ => return Probe::Dead,
+        };
+        self.raised.answered();
+        // Another error is an answer like any: it says no more than that this user may not ask.
+        match refused.filter(|error| error.kind.is_node_fault()) {
+            Some(error) if error.kind != ServerErrorKind::ReadOnly => {
+                Probe::Refuses(error.to_string())
+            }
+            _ if self.cluster_down => self.probe_cluster(connection).await,
+            _ => Probe::Sound,
+        }
+    }
+
+    async fn probe_cluster(&mut self, connection: &MultiplexedConnection) -> Probe {
+        let within = self.target.manner.ping_timeout;
+        match timeout(within, ask(connection, &["CLUSTER", "INFO"])).await {
+            Ok(Ok(info)) if field(&info, "cluster_state").as_deref() == Some("fail") => {
+                Probe::Refuses("the node says that its cluster is down".to_owned())
+            }
+            Ok(Err(why)) if !is_refusal(&why) => Probe::Dead,
+            Err(_) => Probe::Dead,
+            Ok(_) => {
+                self.cluster_down = false;
+                Probe::Sound
             }
         }
     }
@@ -299,9 +386,10 @@ async fn check_role(
     connection: &MultiplexedConnection,
     address: &ServerAddress,
 ) -> Result<(), String> {
-    match ask(connection, &["ROLE"]).await? {
-        Value::Array(words) if words.first().and_then(text) == Some("master") => Ok(()),
-        _ => Err(format!("{address}, which the Sentinels name, is no primary")),
+    match ask(connection, &["ROLE"]).await {
+        Ok(Value::Array(words)) if words.first().and_then(text) == Some("master") => Ok(()),
+        Ok(_) => Err(format!("{address} is no primary")),
+        Err(why) => Err(why),
     }
 }
 

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use redis::cmd;
 use tokio::task::JoinSet;
 
 use super::{Held, Leases};
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::key::check_key;
-use crate::script::decode;
+use crate::scan::{Scan, literally};
 
-/// About so many keys are looked at in one command: the server does nothing else meanwhile.
-const PAGE: usize = 1000;
 /// How many locks are looked at at a time.
 const AT_ONCE: usize = 64;
 
@@ -57,36 +54,11 @@ impl Leases {
 
     /// The keys of strings, without the handle's prefix.
     async fn strings(&self, beginning: &str) -> Result<BTreeSet<String>> {
-        let prefix = self.redis.prefix();
-        let pattern = format!("{}*", literally(&format!("{prefix}{beginning}")));
+        let mut scan = Scan::new(&self.redis, &format!("{}*", literally(beginning))).await?;
         let mut keys = BTreeSet::new();
-        for place in self.redis.places().await? {
-            let mut cursor = "0".to_owned();
-            loop {
-                let mut scan = cmd("SCAN");
-                scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
-                let reply = place.command(scan.arg("TYPE").arg("string")).await?;
-                let (next, page): (String, Vec<Vec<u8>>) = decode("SCAN", reply)?;
-                let texts = page.into_iter().filter_map(|key| String::from_utf8(key).ok());
-                keys.extend(texts.filter_map(|key| key.strip_prefix(prefix).map(str::to_owned)));
-                if next == "0" {
-                    break;
-                }
-                cursor = next;
-            }
+        while let Some(page) = scan.next().await? {
+            keys.extend(page);
         }
         Ok(keys)
     }
-}
-
-/// A pattern that only this text matches.
-fn literally(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(character, '*' | '?' | '[' | ']' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern
 }

@@ -163,6 +163,7 @@ impl<'a> Call<'a> {
             };
         };
         let eval = self.eval();
+        self.redis.loaded_script();
         let reply = self.redis.command_at_once(&eval, deadline, sent).await;
         // An error of the script itself came from a script that is there now. Where the keys of this
         // call are apart on a cluster it is not, and the others find that out for themselves.

@@ -34,6 +34,13 @@ pub enum Check {
     /// Redis does not know. Ask the primary database, and [confirm](super::Sessions::confirm) under
     /// this version what is active there. Only under [`Authority::Database`](super::Authority).
     Unknown(Version),
+    /// Nobody knows here, for Redis is away or refuses, for this reason. Ask the primary database; there is
+    /// nothing to confirm under. Only under [`Authority::Database`](super::Authority): with nothing
+    /// behind, it is an error.
+    Degraded {
+        /// The error, in words.
+        why: String,
+    },
     /// There is no such session. Only under [`Authority::Redis`](super::Authority).
     Absent,
 }

@@ -43,7 +43,11 @@ impl Settings {
     /// How long Redis can answer what is not true any more.
     pub(super) fn stale_for(self) -> Option<Duration> {
         let longest = Duration::from_millis(self.confirmed.max(self.list));
-        (self.authority == Authority::Database).then_some(longest)
+        self.has_database().then_some(longest)
+    }
+
+    pub(super) fn has_database(self) -> bool {
+        self.authority == Authority::Database
     }
 }
 

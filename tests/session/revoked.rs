@@ -77,7 +77,7 @@ impl Story {
                 Check::Unknown(version) => self.asked = Some(version),
                 // It asks nobody then.
                 Check::Active(_) | Check::Revoked => {}
-                Check::Absent => panic!("there is a database"),
+                outcome @ (Check::Absent | Check::Degraded { .. }) => panic!("{outcome:?}"),
             },
             Event::ReadDatabase => self.read = !self.revoked_in_database,
             Event::Confirm => {

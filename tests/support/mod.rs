@@ -126,6 +126,43 @@ pub fn set(server: &Server, name: &str, value: &str) {
     assert_eq!(reply.text(), Some("OK"), "{reply:?}");
 }
 
+/// A server whose last save has failed, so that it refuses what writes.
+pub struct FailsToSave<'a> {
+    server: &'a Server,
+    in_the_way: std::path::PathBuf,
+}
+
+pub fn fail_to_save(server: &Server) -> FailsToSave<'_> {
+    let dir = server.command(&["CONFIG", "GET", "dir"]).unwrap();
+    let in_the_way = std::path::Path::new(dir.array().unwrap()[1].text().unwrap()).join("dump.rdb");
+    let _none = std::fs::remove_file(&in_the_way);
+    std::fs::create_dir(&in_the_way).unwrap();
+    set(server, "save", "3600 1");
+    let fails = FailsToSave { server, in_the_way };
+    fails.save("err");
+    let told = server.command(&["SET", "m", "v"]).unwrap();
+    assert!(told.error().is_some_and(|told| told.starts_with("MISCONF")), "{told:?}");
+    fails
+}
+
+impl FailsToSave<'_> {
+    /// It saves again, and writes.
+    pub fn mend(self) {
+        std::fs::remove_dir(&self.in_the_way).unwrap();
+        self.save("ok");
+    }
+
+    fn save(&self, ends: &str) {
+        self.server.command(&["BGSAVE"]).unwrap();
+        let field = |name| self.server.info_field("persistence", name).unwrap();
+        let began = std::time::Instant::now();
+        while field("rdb_bgsave_in_progress") != "0" || field("rdb_last_bgsave_status") != ends {
+            assert!(began.elapsed() < HANG, "its save ends with {ends}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
 /// The folder of the package.
 pub static ROOT: LazyLock<&std::path::Path> =
     LazyLock::new(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")));

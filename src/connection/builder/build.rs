@@ -58,6 +58,7 @@ impl RedisBuilder {
             connect_timeout: self.connect_timeout,
             ping_timeout: self.call_deadline,
             backoff: self.backoff,
+            panel: Arc::default(),
         });
         let (backend, layout) = match place {
             Place::Cluster(_) if manner.dialer.settings.db() != 0 => {

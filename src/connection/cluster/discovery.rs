@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::super::address::Address;
+use super::super::circuit::Panel;
 use super::super::deadline::Deadline;
 use super::super::dial::{ask, without_timers};
 use super::super::link::{Link, Request, Sent};
@@ -64,6 +65,10 @@ impl Discovery {
     /// How long an attempt to connect may take.
     pub(super) fn patience(&self) -> Duration {
         self.manner.connect_timeout
+    }
+
+    pub(super) fn panel(&self) -> &Panel {
+        &self.manner.panel
     }
 
     pub(super) fn view(&self) -> watch::Ref<'_, View> {
@@ -255,8 +260,10 @@ impl Discovery {
         let mut sent = Sent::default();
         let deadline = Deadline::after(self.manner.ping_timeout);
         let call = node.link.call(Request::Plain(&slots), deadline, &mut sent);
-        let reply = timeout(self.manner.ping_timeout, call).await;
-        let reply = reply.map_err(|_| "no answer in time".to_owned())?;
+        let reply = timeout(self.manner.ping_timeout, call).await.map_err(|_| {
+            node.link.unanswered(&sent, deadline);
+            "no answer in time".to_owned()
+        })?;
         read(&reply.map_err(|error| error.to_string())?, &node.address)
     }
 

@@ -1,0 +1,131 @@
+//! Deletes that were not done: remembered, done before what they were about is read again.
+
+mod replay;
+mod table;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::key::Pattern;
+use table::{Owed, Table};
+
+/// The deletes that an adapter owes. While there are any, a task tries to do them; it ends with the adapter
+/// or with its runtime, which the next delete or read makes up for.
+#[derive(Debug)]
+pub(super) struct Missed(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    cache: Cache,
+    table: Mutex<Table>,
+    /// How much is owed: all that a read looks at while that is nothing.
+    owed: AtomicUsize,
+    /// The longest TTL that was asked for, by pattern, in milliseconds.
+    longest: [AtomicU64; Pattern::ALL.len()],
+}
+
+impl Missed {
+    pub(super) fn new(cache: Cache, at_most: usize) -> Self {
+        let longest = Pattern::ALL.map(|pattern| AtomicU64::new(as_millis(pattern.ttl())));
+        let (table, owed) = (Mutex::new(Table::new(at_most)), AtomicUsize::new(0));
+        Self(Arc::new(Shared { cache, table, owed, longest }))
+    }
+
+    /// Remembers no more than so many keys from now on.
+    pub(super) fn at_most(&self, keys: usize) {
+        self.0.table().at_most = keys;
+    }
+
+    /// Notes that a key may live for so long.
+    pub(super) fn lives(&self, key: &str, ttl: Duration) {
+        let longest = &self.0.longest[Pattern::of(key) as usize];
+        longest.fetch_max(as_millis(ttl), Ordering::Relaxed);
+    }
+
+    /// These keys were to be deleted, and this came of it.
+    pub(super) fn add<'k>(&self, keys: impl IntoIterator<Item = &'k str>, error: &Error) {
+        let is_away = error.is_node_fault();
+        {
+            let mut table = self.0.table();
+            for key in keys {
+                let longest = &self.0.longest[Pattern::of(key) as usize];
+                let lives = Duration::from_millis(longest.load(Ordering::Relaxed));
+                table.add(key, self.0.slot(key), is_away, lives);
+            }
+            self.0.owed.store(table.owed(), Ordering::SeqCst);
+        }
+        self.see_to_it();
+    }
+
+    /// Whether what is at this key, or beside it, may be what was to be deleted.
+    pub(super) fn withholds(&self, key: &str) -> bool {
+        if self.0.owed.load(Ordering::SeqCst) == 0 {
+            return false;
+        }
+        self.see_to_it();
+        self.0.table().withholds(key, self.0.slot(key))
+    }
+
+    /// How many keys are to be deleted, and the patterns of those that were too many to remember.
+    pub(super) fn owed(&self) -> (usize, Vec<&'static str>) {
+        let table = self.0.table();
+        (table.keys(), table.patterns().map(|pattern| pattern.glob().unwrap_or("other")).collect())
+    }
+
+    /// Has a task at work, where there is a runtime.
+    fn see_to_it(&self) {
+        let mut table = self.0.table();
+        if table.has_task || table.owed() == 0 {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            table.has_task = true;
+            runtime.spawn(replay::run(Arc::downgrade(&self.0)));
+        }
+    }
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The slot of a key on a cluster; elsewhere all is one.
+    fn slot(&self, key: &str) -> u16 {
+        let redis = self.cache.redis();
+        if redis.is_cluster() { redis.slot(key) } else { 0 }
+    }
+
+    /// All that is owed now.
+    fn all(&self) -> Owed {
+        let mut table = self.table();
+        let all = table.all();
+        self.owed.store(table.owed(), Ordering::SeqCst);
+        all
+    }
+
+    /// Changes what is owed.
+    fn settle(&self, change: impl FnOnce(&mut Table)) {
+        let mut table = self.table();
+        change(&mut table);
+        self.owed.store(table.owed(), Ordering::SeqCst);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let owed = self.table().owed();
+        if owed > 0 {
+            tracing::warn!(owed, "an adapter is gone that could not delete all it was told to");
+        }
+    }
+}
+
+fn as_millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
+}
