@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use auth_adapter_redis::circuit::Circuit;
 use auth_adapter_redis::key::{SessionId, Timestamp, UserId, slot};
 use auth_adapter_redis::lock::{Acquire, AcquireFenced, Channel, Leases, Place, Steal, Told};
 use auth_adapter_redis::rate::Quota;
@@ -146,8 +147,11 @@ async fn every_operation_on_sessions(redis: &Redis) -> Result<(), Error> {
     let failed = |failed: RevokeError| failed.error;
     let expires = Timestamp::try_from(std::time::SystemTime::now() + LONG)?;
     let row = Row::new(id.clone(), Timestamp::now(), expires);
-    let Check::Unknown(version) = sessions.check(&user, &id).await? else {
-        panic!("nothing is known of it")
+    let version = match sessions.check(&user, &id).await? {
+        Check::Unknown(version) => version,
+        // As an error of any other operation.
+        Check::Degraded { why } => return Err(Error::Config(why)),
+        known => panic!("nothing is known of it, and it is {known:?}"),
     };
     let _filled = sessions.fill(&user, &[], &version).await?;
     let Create::Created { .. } = sessions.create(&user, &row).await? else { panic!("it is new") };
@@ -200,7 +204,7 @@ async fn the_user_can_do_all_and_one_right_less_is_too_little() {
     assert_eq!(denied.array().unwrap().len(), 0, "nothing was tried in vain: {denied:?}");
     // These are for Sentinel and for a cluster, below, and one who may not unsubscribe is told of a lock
     // that is not waited for any more.
-    let elsewhere = ["+role", "+cluster|slots", "+asking", "+unsubscribe"];
+    let elsewhere = ["+role", "+cluster|slots", "+cluster|info", "+asking", "+unsubscribe"];
     for (right, line) in one_less(&line) {
         let outcome = check(&line).await;
         assert_eq!(outcome.is_ok(), elsewhere.contains(&&*right), "{right}: {outcome:?}");
@@ -267,6 +271,32 @@ async fn on_a_cluster_it_needs_the_slots_and_asking() {
         assert!(outcome.as_ref().is_err_and(|why| why.contains("NOPERM")), "{right}: {outcome:?}");
     }
     half.finish().unwrap();
+}
+
+/// Whoever may not ask has each call find out that the cluster is still down.
+#[tokio::test]
+async fn of_a_cluster_that_is_down_it_needs_to_ask_whether_it_is_up() {
+    let cluster = Cluster::builder().primaries(1).replicas_each(0).start().unwrap();
+    let (node, line) = (&cluster.nodes()[0], user("least-privilege.acl"));
+    node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "yes"]).unwrap();
+    for may_ask in [true, false] {
+        let line = if may_ask { line.clone() } else { line.replace(" +cluster|info", "") };
+        set_user(node, &line);
+        let redis = login(cluster.url()).call_deadline(DEADLINE).build().unwrap();
+        redis.connected().await;
+        node.command(&["CLUSTER", "DELSLOTS", "0"]).unwrap();
+        let cache = Cache::new(redis.clone());
+        while cache.set("k", "v", LONG).await.is_ok() {}
+        let why = |node: &Circuit| node.why.as_deref().is_some_and(|why| why.ends_with(" is down"));
+        let denied = || node.command(&["ACL", "LOG"]).unwrap().array().unwrap().len();
+        match may_ask {
+            true => support::until(|| redis.circuits().borrow().iter().any(why)).await,
+            false => support::until(|| denied() > 0).await,
+        }
+        assert_eq!(denied() == 0, may_ask);
+        node.command(&["CLUSTER", "ADDSLOTS", "0"]).unwrap();
+        cluster.wait_until_settled(HANG).unwrap();
+    }
 }
 
 #[tokio::test]

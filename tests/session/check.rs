@@ -74,6 +74,20 @@ async fn fails_wrongtype_and_leaves_the_key_alone() {
 #[tokio::test]
 async fn fails_oom_on_a_full_server_that_knows_nothing() {
     let (_server, store) = full().await;
-    let outcome = store.sessions.check(&user(), &id("a")).await;
-    assert_server(outcome, ServerErrorKind::OutOfMemory);
+    let outcome = store.check("a").await;
+    assert!(matches!(&outcome, Check::Degraded { why } if why.contains("OOM")), "{outcome:?}");
+}
+
+/// What is away is unknown, and the database decides; with nothing behind it is an error.
+#[tokio::test]
+async fn away_it_is_unknown_and_an_error_where_nothing_is_behind() {
+    let server = own();
+    let store = Store::on(redis_on(&server).await);
+    store.login(&row("a", 1)).await;
+    server.kill().unwrap();
+    let outcome = store.check("a").await;
+    assert!(matches!(outcome, Check::Degraded { .. }), "{outcome:?}");
+    let alone = store.sessions.clone().with_authority(Authority::Redis);
+    let outcome = alone.check(&user(), &id("a")).await;
+    assert!(outcome.as_ref().is_err_and(Error::is_node_fault), "{outcome:?}");
 }

@@ -1,0 +1,79 @@
+//! Strings of one writer each: what is read was written, and not deleted since.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use auth_adapter_redis::CacheAdapter;
+use auth_adapter_redis::cache::{Cache, Fill, Read};
+
+use crate::support::LONG;
+use crate::tally::Tally;
+use crate::world::{World, breathe};
+
+const KEYS: usize = 4;
+
+/// The numbers of the writes that may be there.
+type Possible = BTreeSet<u64>;
+
+pub async fn work(world: Arc<World>, at: usize) -> Tally {
+    let mut tally = Tally::default();
+    let (adapter, cache) = (&world.adapter, Cache::new(world.redis.clone()));
+    let keys: Vec<_> = (0..KEYS).map(|key| format!("cache:{at}:{key}")).collect();
+    let mut possible = vec![Possible::new(); KEYS];
+    let mut round = 0_u64;
+    while world.goes_on() {
+        round += 1;
+        let (key, possible_here) = (&keys[at_random(round)], &mut possible[at_random(round)]);
+        let value = format!("{key}#{round}");
+        match round % 7 {
+            0 => {
+                tally.sure("adapter delete", adapter.delete(key)).await;
+                possible_here.clear();
+            }
+            1 => {
+                let many: Vec<&str> = keys.iter().map(String::as_str).collect();
+                if round % 5 > 0 {
+                    let job = format!("job:{at}");
+                    tally.sure("adapter acquire_lock", adapter.acquire_lock(&job, LONG)).await;
+                    tally.sure("adapter release_lock", adapter.release_lock(&job)).await;
+                } else {
+                    tally.sure("adapter delete_many", adapter.delete_many(&many)).await;
+                    possible.iter_mut().for_each(Possible::clear);
+                }
+            }
+            2 => {
+                // Nobody is told whether it was kept.
+                tally.sure("adapter set", adapter.set(key, &value, LONG)).await;
+                possible_here.insert(round);
+            }
+            3 => match tally.call("cache/fill", cache.fill(key, &value, LONG)).await {
+                Some(Fill::Filled) => *possible_here = Possible::from([round]),
+                Some(Fill::Degraded(_)) => drop(possible_here.insert(round)),
+                None => tally.is_wrong("a fill was an error".to_owned()),
+            },
+            _ => match tally.call("adapter read", adapter.read(key)).await {
+                Some(Read::Hit(read)) => match number(key, &read) {
+                    Some(number) if possible_here.contains(&number) => {
+                        *possible_here = Possible::from([number]);
+                    }
+                    _ => {
+                        tally.is_wrong(format!("{key} gave {read:?} and not of {possible_here:?}"))
+                    }
+                },
+                // Whatever may have been there is gone.
+                Some(Read::Miss) => possible_here.clear(),
+                Some(Read::Degraded(_)) => breathe().await,
+                None => tally.is_wrong("a read was an error".to_owned()),
+            },
+        }
+    }
+    tally
+}
+
+fn at_random(round: u64) -> usize {
+    (round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize % KEYS
+}
+
+fn number(key: &str, value: &str) -> Option<u64> {
+    value.strip_prefix(key)?.strip_prefix('#')?.parse().ok()
+}
