@@ -84,7 +84,7 @@ enum Backend {
     Link(Arc<Link>),
     /// A loop for each primary.
     Cluster(Arc<Cluster>),
-    Given(Given),
+    Given(Arc<Given>),
 }
 
 #[derive(Clone, Debug)]
@@ -404,7 +404,7 @@ impl From<MultiplexedConnection> for Redis {
     /// Such a connection never reconnects: once it is cut, every call is [`Error::Unanswered`].
     fn from(given: MultiplexedConnection) -> Self {
         let given = Given::new(Connection::Multiplexed(given));
-        Self::from_backend(Backend::Given(given), Layout::Plain)
+        Self::from_backend(Backend::Given(given.into()), Layout::Plain)
     }
 }
 
@@ -413,7 +413,7 @@ impl From<redis::aio::ConnectionManager> for Redis {
     /// Reconnects as the manager does: the call that meets a cut connection fails.
     fn from(given: redis::aio::ConnectionManager) -> Self {
         let given = Given::new(Connection::Manager(given));
-        Self::from_backend(Backend::Given(given), Layout::Plain)
+        Self::from_backend(Backend::Given(given.into()), Layout::Plain)
     }
 }
 
@@ -422,6 +422,6 @@ impl From<redis::cluster_async::ClusterConnection> for Redis {
     /// Routes, redirects and reconnects as the cluster client does.
     fn from(given: redis::cluster_async::ClusterConnection) -> Self {
         let given = Given::new(Connection::Cluster(given));
-        Self::from_backend(Backend::Given(given), Layout::HashTagged)
+        Self::from_backend(Backend::Given(given.into()), Layout::HashTagged)
     }
 }

@@ -15,16 +15,14 @@ use super::link::Sent;
 use super::reply::decode;
 use crate::error::Result;
 
-#[derive(Clone)]
 pub(super) struct Given {
     pub(super) connection: Connection,
     pub(super) flights: Arc<Flights>,
     panel: Arc<Panel>,
     /// None for a cluster, of which one node may be away alone.
-    fuse: Option<Arc<Fuse>>,
+    fuse: Option<Fuse>,
 }
 
-#[derive(Clone)]
 pub(super) enum Connection {
     Multiplexed(MultiplexedConnection),
     #[cfg(feature = "connection-manager")]
@@ -38,7 +36,7 @@ impl Given {
         let panel = Arc::<Panel>::default();
         let mut given = Self { connection, flights: Arc::default(), panel, fuse: None };
         if !given.is_cluster() {
-            given.fuse = Some(Arc::new(Fuse::new(given.name(), &given.panel, DEFAULT_BACKOFF)));
+            given.fuse = Some(Fuse::new(given.name(), &given.panel, DEFAULT_BACKOFF));
         }
         given
     }

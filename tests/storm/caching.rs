@@ -32,7 +32,7 @@ pub async fn work(world: Arc<World>, at: usize) -> Tally {
             }
             1 => {
                 let many: Vec<&str> = keys.iter().map(String::as_str).collect();
-                if round % 5 > 0 {
+                if !round.is_multiple_of(5) {
                     let job = format!("job:{at}");
                     tally.sure("adapter acquire_lock", adapter.acquire_lock(&job, LONG)).await;
                     tally.sure("adapter release_lock", adapter.release_lock(&job)).await;
