@@ -38,7 +38,9 @@ pub async fn redis_dies(
 ) -> Result<()> {
     for instance in instances {
         instance.cache.set(instance.name, "here", Keys::USER_TTL).await;
+        instance.cache.set(&flag(instance), "1", Keys::SESSION_ACTIVE_TTL).await;
     }
+    act(server, |server| server.command(&["SAVE"]).map(drop)).await?;
     let (stop, stopped) = watch::channel(false);
     let mut traffic = JoinSet::new();
     for instance in instances {
@@ -51,6 +53,10 @@ pub async fn redis_dies(
     sleep(HANGS_FOR).await;
     act(server, Server::kill).await?;
     println!("  … and dies (SIGKILL); {TICKS} ticks of {TICK:?} go by …");
+    for instance in instances {
+        instance.cache.delete(&flag(instance)).await;
+    }
+    println!("  … in each instance a session is logged out, which Redis does not hear of …");
     let cleanups = clean_up_without_redis(instances).await;
     stop.send_replace(true);
     let mut traffic = traffic.join_all().await;
@@ -96,6 +102,25 @@ pub async fn redis_dies(
         &format!("In each instance one of two tasks did the cleanup, in {ran} of {TICKS} ticks."),
     );
     Ok(())
+}
+
+/// The session of an instance that is logged out while Redis is away.
+fn flag(instance: &Instance) -> String {
+    format!("session:{}:active", instance.name)
+}
+
+/// Reads that session all the time until what was missed is made up for, and some more: how often, and how
+/// often it was active.
+async fn read_logged_out(instance: Instance) -> (u64, u64) {
+    let flag = flag(&instance);
+    let (mut reads, mut active, mut more) = (0, 0, 100);
+    while more > 0 {
+        active += u64::from(instance.cache.get(&flag).await.is_some());
+        reads += 1;
+        more -= u64::from(instance.cache.health().deletes_pending == 0);
+        sleep(Duration::from_millis(1)).await;
+    }
+    (reads, active)
 }
 
 /// What an instance saw of its own calls.
@@ -172,9 +197,13 @@ pub async fn redis_comes_back(
             (instance.name, Instant::now())
         });
     }
-    act(server, |server| server.restart(Data::Lost)).await?;
+    let mut reading = JoinSet::new();
+    for instance in instances.iter().cloned() {
+        reading.spawn(read_logged_out(instance));
+    }
+    act(server, |server| server.restart(Data::Kept)).await?;
     let back = Instant::now();
-    println!("  Redis is started again, on the same port and empty");
+    println!("  Redis is started again, on the same port, with those sessions as they were");
 
     let mut connected = timeout(RECONNECT * 2, waiting.join_all()).await?;
     connected.sort();
@@ -187,6 +216,16 @@ pub async fn redis_comes_back(
     claims.claim(
         away && slowest <= RECONNECT,
         &format!("All were away, and reconnected by themselves, the last after {slowest:.2?}."),
+    );
+
+    let read = timeout(RECONNECT * 2, reading.join_all()).await?;
+    let reads: u64 = read.iter().map(|(reads, _)| reads).sum();
+    let active: u64 = read.iter().map(|(_, active)| active).sum();
+    claims.claim(
+        active == 0,
+        &format!(
+            "Of {reads} reads of the sessions that were logged out, {active} found one active."
+        ),
     );
 
     let mut shared = true;
