@@ -37,7 +37,8 @@ pub trait CacheAdapter: Send + Sync {
     /// Keeps `value` at `key` for `ttl`. Redis away: nothing is kept.
     async fn set(&self, key: &str, value: &str, ttl: Duration);
 
-    /// Deletes `key`. Redis away: it is deleted once Redis is back, and not read before.
+    /// Deletes `key`. Redis away: it is deleted once Redis is back, and not read before. A call that is
+    /// dropped halfway is finished in the background.
     async fn delete(&self, key: &str);
 
     /// Deletes all these keys at one instant; on a cluster at one instant for each slot. Redis
@@ -155,7 +156,11 @@ impl RedisCacheAdapter {
     /// What [`get`](CacheAdapter::get) counts as rejected: as [`Cache::read`].
     pub async fn read(&self, key: &str) -> Result<Read> {
         let read = match self.missed.withholds(key) {
-            true => check_key(key).map(|()| self.withheld()),
+            true => {
+                // A caller that tries again at once must not starve what makes up for it.
+                tokio::task::consume_budget().await;
+                check_key(key).map(|()| self.withheld())
+            }
             false => match self.cache.read(key).await {
                 // It was missed while this was on its way.
                 Ok(Read::Hit(_)) if self.missed.withholds(key) => Ok(self.withheld()),
@@ -212,13 +217,20 @@ impl CacheAdapter for RedisCacheAdapter {
     }
 
     async fn delete(&self, key: &str) {
-        if let Err(error) = self.cache.delete(key).await {
-            self.missed(Call::Delete, &[key], &error);
+        let keys = [key];
+        let under_way = self.missed.unless_done(&keys);
+        let outcome = self.cache.delete(key).await;
+        under_way.done();
+        if let Err(error) = outcome {
+            self.missed(Call::Delete, &keys, &error);
         }
     }
 
     async fn delete_many(&self, keys: &[&str]) {
-        if let Err(error) = self.cache.delete_many_by_slot(keys).await {
+        let under_way = self.missed.unless_done(keys);
+        let outcome = self.cache.delete_many_by_slot(keys).await;
+        under_way.done();
+        if let Err(error) = outcome {
             self.missed(Call::DeleteMany, keys, &error);
         }
     }

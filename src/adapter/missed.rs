@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::key::Pattern;
+use crate::key::{Pattern, check_key};
 use table::{Owed, Table};
 
 /// The deletes that an adapter owes. While there are any, a task tries to do them; it ends with the adapter
@@ -62,6 +62,11 @@ impl Missed {
         self.see_to_it();
     }
 
+    /// Remembers these keys if it is dropped before it is told that they need not be.
+    pub(super) fn unless_done<'a>(&'a self, keys: &'a [&'a str]) -> Unfinished<'a> {
+        Unfinished { missed: self, keys }
+    }
+
     /// Whether what is at this key, or beside it, may be what was to be deleted.
     pub(super) fn withholds(&self, key: &str) -> bool {
         if self.0.owed.load(Ordering::SeqCst) == 0 {
@@ -86,6 +91,29 @@ impl Missed {
         if let Ok(runtime) = Handle::try_current() {
             table.has_task = true;
             runtime.spawn(replay::run(Arc::downgrade(&self.0)));
+        }
+    }
+}
+
+/// A delete under way. Whoever drops it halfway does not know what came of it.
+pub(super) struct Unfinished<'a> {
+    missed: &'a Missed,
+    keys: &'a [&'a str],
+}
+
+impl Unfinished<'_> {
+    pub(super) fn done(mut self) {
+        self.keys = &[];
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let keys = self.keys.iter().copied().filter(|key| check_key(key).is_ok());
+        let keys: Vec<_> = keys.collect();
+        if !keys.is_empty() {
+            let dropped = Error::Config("the delete was dropped".to_owned());
+            self.missed.add(keys, &dropped);
         }
     }
 }

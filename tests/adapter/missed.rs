@@ -185,6 +185,55 @@ async fn a_delete_that_was_refused_withholds_its_own_key_alone() {
     assert!(!is_there(&server, "k"));
 }
 
+/// As by a handler whose client has hung up.
+#[tokio::test]
+async fn a_delete_that_is_dropped_halfway_is_done_in_the_background() {
+    let server = own_behind_proxy();
+    let adapter = on(&server).await;
+    for key in ["{k}a", "{k}b", "{k}c"] {
+        adapter.set(key, "v", LONG).await;
+    }
+    for keys in [&["{k}a"][..], &["{k}b", "{k}c"]] {
+        let delete = async {
+            match keys {
+                [key] => adapter.delete(key).await,
+                keys => adapter.delete_many(keys).await,
+            }
+        };
+        server.proxy().black_hole();
+        tokio::select! {
+            biased;
+            () = delete => panic!("it cannot be done yet"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(adapter.get(keys[0]).await, None);
+        assert!(adapter.health().deletes_pending > 0);
+        server.proxy().pass();
+        made_up_for(&adapter).await;
+    }
+    assert!(["{k}a", "{k}b", "{k}c"].iter().all(|key| !is_there(&server, key)));
+}
+
+/// What was missed while Redis was away, and is refused when it is back, withholds no more than itself.
+#[tokio::test]
+async fn what_is_refused_once_redis_is_back_withholds_its_own_key_alone() {
+    let server = own_behind_proxy();
+    let adapter = on(&server).await;
+    for key in ["{k}a", "{k}b"] {
+        adapter.set(key, "v", LONG).await;
+    }
+    server.proxy().black_hole();
+    adapter.delete("{k}a").await;
+    assert_eq!(adapter.get("{k}b").await, None);
+    let saves = fail_to_save(&server);
+    server.proxy().pass();
+    let read = async { while adapter.get("{k}b").await.is_none() {} };
+    tokio::time::timeout(HANG, read).await.unwrap();
+    assert_eq!((adapter.get("{k}a").await, adapter.health().deletes_pending), (None, 1));
+    saves.mend();
+    made_up_for(&adapter).await;
+}
+
 #[tokio::test]
 async fn an_adapter_that_goes_away_with_deletes_says_so() {
     let (log, _listening) = events();

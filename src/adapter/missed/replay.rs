@@ -71,10 +71,19 @@ async fn attempt(shared: &Arc<Shared>, owed: &Owed) {
         Ok(_) => shared.settle(|table| table.deleted(owed, owed.keys.iter())),
         Err(Error::Partial { failed, .. }) => {
             let kept: HashSet<_> = failed.iter().flat_map(|slot| &slot.keys).collect();
-            let gone = owed.keys.iter().filter(|key| !kept.contains(key));
-            shared.settle(|table| table.deleted(owed, gone));
+            let refused = failed.iter().filter(|slot| !slot.error.is_node_fault());
+            shared.settle(|table| {
+                table.deleted(owed, owed.keys.iter().filter(|key| !kept.contains(key)));
+                table.refused(owed, refused.flat_map(|slot| &slot.keys));
+            });
         }
-        Err(error) => return tracing::debug!(%error, "what is to be deleted is still there"),
+        Err(error) => {
+            tracing::debug!(%error, "what is to be deleted is still there");
+            if !error.is_node_fault() {
+                shared.settle(|table| table.refused(owed, owed.keys.iter()));
+            }
+            return;
+        }
     }
     for &pattern in &owed.patterns {
         match sweep(shared, pattern).await {

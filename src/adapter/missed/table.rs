@@ -112,23 +112,41 @@ impl Table {
         }
     }
 
+    /// The node of these is there, and refused to delete them: what lies beside them can be read.
+    pub(super) fn refused<'k>(&mut self, owed: &Owed, keys: impl Iterator<Item = &'k String>) {
+        for key in keys {
+            if let Some(known) = self.keys.get_mut(&**key)
+                && known.last < owed.until
+                && std::mem::take(&mut known.is_away)
+            {
+                let slot = known.slot;
+                self.back(slot);
+            }
+        }
+    }
+
+    /// One key less of a slot whose node was away.
+    fn back(&mut self, slot: u16) {
+        if let Some(count) = self.away.get_mut(&slot) {
+            *count -= 1;
+            if *count == 0 {
+                self.away.remove(&slot);
+            }
+        }
+    }
+
     /// These of what was owed are deleted; what was missed since then stays owed.
     pub(super) fn deleted<'k>(&mut self, owed: &Owed, keys: impl Iterator<Item = &'k String>) {
         for key in keys {
-            let Some(known) = self.keys.get(&**key) else { continue };
-            if known.last >= owed.until {
+            if self.keys.get(&**key).is_none_or(|known| known.last >= owed.until) {
                 continue;
             }
-            self.order.remove(&known.first);
-            if known.is_away
-                && let Some(count) = self.away.get_mut(&known.slot)
-            {
-                *count -= 1;
-                if *count == 0 {
-                    self.away.remove(&known.slot);
+            if let Some(known) = self.keys.remove(&**key) {
+                self.order.remove(&known.first);
+                if known.is_away {
+                    self.back(known.slot);
                 }
             }
-            self.keys.remove(&**key);
         }
     }
 
@@ -182,8 +200,10 @@ mod tests {
         table.add("a", 7, true, LONG);
         assert!(table.withholds("b", 7));
         let owed = table.all();
+        table.refused(&owed, owed.keys.iter());
+        assert!(table.withholds("a", 7) && !table.withholds("b", 7));
         table.deleted(&owed, owed.keys.iter());
-        assert!(!table.withholds("b", 7));
+        assert!(!table.withholds("a", 7) && table.away.is_empty());
     }
 
     #[test]
