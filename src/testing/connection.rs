@@ -41,13 +41,23 @@ pub(super) enum OneReply {
     Half,
 }
 
+/// What is done with replies, and to which.
+#[derive(Debug)]
+pub(super) struct Breach {
+    /// To requests in which these bytes are.
+    pub(super) request: Vec<u8>,
+    pub(super) what: OneReply,
+    /// To the next such request alone.
+    pub(super) once: bool,
+}
+
 /// What all connections of a proxy have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
     target: SocketAddr,
     pub(super) mode: watch::Sender<Mode>,
-    /// What is done with the reply to the next request in which these bytes are.
-    to_break: Mutex<Option<(Vec<u8>, OneReply)>>,
+    /// What is done with the reply to a request.
+    to_break: Mutex<Option<Breach>>,
     pub(super) counters: Counters,
 }
 
@@ -61,19 +71,23 @@ impl Shared {
         }
     }
 
-    pub(super) fn break_reply_to(&self, request: &str, what: OneReply) {
-        *lock(&self.to_break) = Some((request.into(), what));
+    pub(super) fn break_replies(&self, breach: Breach) {
+        *lock(&self.to_break) = Some(breach);
     }
 
     pub(super) fn break_nothing(&self) {
         *lock(&self.to_break) = None;
     }
 
-    /// What is to be done with the reply to a request, once.
+    /// What is to be done with the reply to a request.
     fn take_broken(&self, request: &[u8]) -> Option<OneReply> {
         let is_in =
             |part: &[u8]| part.is_empty() || request.windows(part.len()).any(|at| at == part);
-        lock(&self.to_break).take_if(|(part, _)| is_in(part)).map(|(_, what)| what)
+        let mut to_break = lock(&self.to_break);
+        let what = to_break.as_ref().filter(|breach| is_in(&breach.request))?.what;
+        // Of those that are to be broken once this was it.
+        to_break.take_if(|breach| breach.once);
+        Some(what)
     }
 
     fn mode(&self) -> Mode {

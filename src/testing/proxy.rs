@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::connection::{Mode, OneReply, Shared};
+use super::connection::{Breach, Mode, OneReply, Shared};
 use super::proxy_thread::{Order, run};
 use super::{Server, Stats, ports};
 
@@ -176,13 +176,19 @@ impl Proxy {
     /// Any request has the empty string in it. Where others are in flight on that connection, the
     /// first of all their replies is what is lost, and what follows it.
     pub fn drop_reply_to(&self, request: &str) {
-        self.shared.break_reply_to(request, OneReply::Drop);
+        self.break_replies(request, OneReply::Drop, true);
+    }
+
+    /// The same with the replies to all such requests, until [`pass`](Self::pass): whoever asks again
+    /// is not answered either.
+    pub fn drop_replies_to(&self, request: &str) {
+        self.break_replies(request, OneReply::Drop, false);
     }
 
     /// Of the reply that [`drop_reply_to`](Self::drop_reply_to) would throw away, half of the first
     /// line is delivered, and then that connection is closed.
     pub fn half_reply_to(&self, request: &str) {
-        self.shared.break_reply_to(request, OneReply::Half);
+        self.break_replies(request, OneReply::Half, true);
     }
 
     /// How many connections were accepted so far.
@@ -210,6 +216,10 @@ impl Proxy {
     /// This blocks the thread: a client that runs on the same thread does not go on meanwhile.
     pub fn wait_until(&self, holds: impl FnMut(&Stats) -> bool, within: Duration) -> bool {
         self.shared.counters.wait(within, holds)
+    }
+
+    fn break_replies(&self, request: &str, what: OneReply, once: bool) {
+        self.shared.break_replies(Breach { request: request.into(), what, once });
     }
 
     /// Gives an order and waits until it is done.

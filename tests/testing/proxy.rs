@@ -187,9 +187,27 @@ fn drops_and_halves_one_reply() -> Outcome {
     assert_eq!(client.rest()?, b"$4");
     assert_eq!(Client::connect(proxy.addr())?.ask("PING")?, "+PONG");
 
-    proxy.drop_reply_to("");
+    for drop in [Proxy::drop_reply_to, Proxy::drop_replies_to] {
+        drop(&proxy, "");
+        proxy.pass();
+        assert_eq!(Client::connect(proxy.addr())?.ask("PING")?, "+PONG");
+    }
+    Ok(())
+}
+
+#[test]
+fn drops_every_reply_to_one_request_until_it_is_told_to_pass() -> Outcome {
+    let (proxy, key) = proxy_and_key()?;
+    proxy.drop_replies_to("INCR");
+    for times in ["1", "2", "3"] {
+        let mut client = Client::connect(proxy.addr())?;
+        assert_eq!(client.ask("PING")?, "+PONG", "not to that");
+        client.send(&format!("INCR {key}"))?;
+        assert_eq!(client.rest()?, b"");
+        assert_eq!(value(&key).as_deref(), Some(times));
+    }
     proxy.pass();
-    assert_eq!(Client::connect(proxy.addr())?.ask("PING")?, "+PONG");
+    assert_eq!(Client::connect(proxy.addr())?.ask(&format!("INCR {key}"))?, ":4");
     Ok(())
 }
 
