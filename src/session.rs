@@ -325,7 +325,15 @@ impl Sessions {
                 // The state alone is one key, which is found on either side.
                 Err(error) if !also.is_empty() && may_be_moving(&redis, &error) => {
                     let undeleted = also.iter().map(|&key| key.to_owned()).collect();
-                    revoked(begin(&[])?.run().await?, undeleted)
+                    match begin(&[])?.run().await {
+                        // What the second was refused says nothing of the first.
+                        Err(refused)
+                            if error.may_have_executed() && !refused.may_have_executed() =>
+                        {
+                            Err(error)
+                        }
+                        told => revoked(told?, undeleted),
+                    }
                 }
                 told => revoked(told?, Vec::new()),
             }

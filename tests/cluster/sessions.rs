@@ -62,3 +62,22 @@ async fn while_the_slot_moves_sessions_are_revoked_without_the_keys_rather_than_
     assert!(sessions.revoke_all(&user, &also).await.unwrap().undeleted.is_empty());
     assert_eq!(sessions.check(&user, &id).await.unwrap(), Check::Revoked);
 }
+
+/// What is asked next, without the keys, is refused before it is sent.
+#[tokio::test]
+async fn a_revoke_that_was_executed_and_not_answered_is_not_said_to_be_unsent() {
+    let builder = Cluster::builder().primaries(1).replicas_each(0).behind_proxies();
+    let cluster = builder.start().unwrap();
+    let redis = patient(&cluster).await;
+    library().load(&redis).await.unwrap();
+    let (node, proxy) = (&cluster.nodes()[0], &cluster.proxies()[0]);
+    ok(&node.command(&["SET", "user:{42}", "v"]).unwrap());
+    proxy.silence_replies();
+    let sessions = Sessions::new(redis);
+    let revoking =
+        tokio::spawn(async move { sessions.revoke_all(&named().0, &["user:{42}"]).await });
+    until(|| node.command(&["EXISTS", "user:{42}"]).unwrap().int() == Some(0)).await;
+    proxy.refuse();
+    let failed = revoking.await.unwrap().unwrap_err();
+    assert!(failed.error.may_have_executed(), "{failed}");
+}
