@@ -29,6 +29,8 @@ mod support;
 mod token;
 #[path = "lost/user.rs"]
 mod user;
+#[path = "lost/waiting.rs"]
+mod waiting;
 #[path = "lost/world.rs"]
 mod world;
 
