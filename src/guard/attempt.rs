@@ -23,6 +23,8 @@ pub(super) struct Attempt<'a> {
     token: LockToken,
     /// What was sent and may have taken the lock or a place.
     pending: Option<Pending>,
+    /// Whether another before this one may have, and is released in the background.
+    follows: bool,
     /// By which the server's clock is compared with ours.
     stamp: Option<Stamp>,
 }
@@ -62,7 +64,19 @@ impl<'a> Attempt<'a> {
             return Err(Error::invalid("TTL", "must be at least 3 milliseconds"));
         }
         let (token, key) = (LockToken::new()?, key.into());
-        Ok(Self { leases, releases, key, ttl, fenced, token, pending: None, stamp: None })
+        let (pending, stamp, follows) = (None, None, false);
+        Ok(Self { leases, releases, key, ttl, fenced, token, pending, follows, stamp })
+    }
+
+    /// This one instead of another, which is given up.
+    pub(super) fn instead_of(mut self, other: Self) -> Self {
+        self.follows = other.may_hold();
+        self
+    }
+
+    /// Whether what was sent may have taken the lock or a place by which it is granted.
+    pub(super) fn may_hold(&self) -> bool {
+        self.pending.is_some() || self.follows
     }
 
     /// Takes the lock if it is free; once more under the same token where the last answer is not known.

@@ -211,7 +211,9 @@ impl Locks {
                     Ok(Sent::Held { left }) if wait.is_over() => return Ok(Waited::Held { left }),
                     Ok(Sent::Held { .. }) => break self.shared.lines.enter(&attempt.key),
                     Err(error) if !passes(&error) => return Err(error),
-                    Err(error) | Ok(Sent::Unknown(error)) if wait.is_over() => return Err(error),
+                    Err(error) | Ok(Sent::Unknown(error)) if wait.is_over() => {
+                        return Err(wait.weigh(&attempt, error));
+                    }
                     Err(_) | Ok(Sent::Unknown(_)) => {
                         sleep_until(wait.ends.min(Instant::now() + POLL)).await;
                     }
@@ -220,10 +222,11 @@ impl Locks {
         };
         match line.turn(wait.ends).await {
             Some(turn) => wait.at_front(turn, attempt, again).await,
-            None => match attempt.send().await? {
-                Sent::Acquired(hold, pending) => Ok(Waited::Acquired(hold, pending)),
-                Sent::Held { left } => Ok(Waited::Held { left }),
-                Sent::Unknown(error) => Err(error),
+            None => match attempt.send().await {
+                Ok(Sent::Acquired(hold, pending)) => Ok(Waited::Acquired(hold, pending)),
+                Ok(Sent::Held { left }) => Ok(Waited::Held { left }),
+                Ok(Sent::Unknown(error)) => Err(error),
+                Err(error) => Err(wait.weigh(&attempt, error)),
             },
         }
     }

@@ -54,6 +54,15 @@ impl Wait {
         Instant::now() >= self.ends
     }
 
+    /// What all of it ends with: that the last of it was not sent says nothing of what was sent before.
+    pub(super) fn weigh(&self, attempt: &Attempt<'_>, error: Error) -> Error {
+        if error.may_have_executed() || !attempt.may_hold() {
+            return error;
+        }
+        let waited = Moment::now().since(self.came);
+        Error::Unanswered { waited, why: format!("an attempt before may have the lock: {error}") }
+    }
+
     /// Waits at the front of the line. `again` begins a new attempt; it fails when no more are wanted.
     ///
     /// # Errors
@@ -73,7 +82,7 @@ impl Wait {
             let connection = attempt.connection();
             let way = (told, connection);
             if !is_granted && joined.is_some_and(|joined| joined != way) {
-                (attempt, is_queued) = (again()?, false);
+                (attempt, is_queued) = (again()?.instead_of(attempt), false);
             }
             joined = Some(way);
             let place = Place::new(told, grant)?;
@@ -96,6 +105,7 @@ impl Wait {
                 Err(error) => return Err(error),
             };
             if self.is_over() {
+                let outcome = outcome.map_err(|error| self.weigh(&attempt, error));
                 return outcome.map(|left| Waited::Held { left });
             }
             let recheck = if is_heard { RECHECK } else { POLL };

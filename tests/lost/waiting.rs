@@ -65,3 +65,28 @@ async fn one_who_never_hears_of_its_place_gives_it_up_and_what_it_was_granted() 
         assert_eq!(next.guard().expect("it is free").release().await.unwrap(), Release::Freed);
     }
 }
+
+/// It may have the lock, whatever becomes of its later attempts.
+#[tokio::test]
+async fn one_that_was_not_answered_and_is_then_refused_is_not_said_to_be_unsent() {
+    let stage = Stage::new(HANG).await;
+    let theirs = Leases::new(stage.direct.clone());
+    for (is_held, name) in [(false, "lock/acquire"), (true, "lock/join")] {
+        if is_held {
+            let _theirs = take(&theirs, LOCK, LONG).await;
+        }
+        let locks = Locks::new(stage.caller.clone());
+        stage.proxy().drop_replies_to(script(name).sha());
+        let connections = stage.proxy().connections();
+        let max_wait = Duration::from_secs(1);
+        let waiter = tokio::spawn(async move { locks.acquire(LOCK, LEASE, max_wait).await });
+        // It was sent twice, and will be once more.
+        until(|| stage.proxy().connections() >= connections + 2).await;
+        stage.proxy().refuse();
+        let outcome = tokio::time::timeout(HANG, waiter).await.unwrap().unwrap();
+        let error = outcome.expect_err("it does not know");
+        assert!(error.may_have_executed(), "{name}: {error}");
+        stage.proxy().pass();
+        until(|| is_taken(&stage) == is_held && places(&stage) == 0).await;
+    }
+}
