@@ -111,11 +111,13 @@ impl Error {
     }
 
     /// Whether the call itself was at fault, so that it would fail on a sound server too: bad input, a key
-    /// of another type, a reply of another shape.
+    /// that holds something else, a reply of another shape.
     pub fn is_rejection(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Unanswered { .. } => false,
-            Self::Server(error) => error.kind == ServerErrorKind::WrongType,
+            Self::Server(error) => {
+                matches!(error.kind, ServerErrorKind::WrongType | ServerErrorKind::BadValue)
+            }
             Self::Partial { failed, .. } => failed.iter().all(|slot| slot.error.is_rejection()),
             _ => true,
         }
@@ -193,6 +195,8 @@ pub enum ServerErrorKind {
     NoScript,
     /// `WRONGTYPE`: a key holds another type than the operation's.
     WrongType,
+    /// `BADVALUE`: a key holds a value that the operation's kind did not write.
+    BadValue,
     /// `OOM`: over `maxmemory`, and the policy evicts nothing.
     OutOfMemory,
     /// `READONLY`: a replica, not the primary.
@@ -230,6 +234,7 @@ impl ServerErrorKind {
         match code {
             "NOSCRIPT" => Self::NoScript,
             "WRONGTYPE" => Self::WrongType,
+            "BADVALUE" => Self::BadValue,
             "OOM" => Self::OutOfMemory,
             "READONLY" => Self::ReadOnly,
             "LOADING" => Self::Loading,
