@@ -152,7 +152,7 @@ fn reset(criterion: &mut Criterion, bench: &Bench) {
         let (limiter, keys) = (limiter.clone(), Arc::clone(keys));
         async move {
             for key in &keys[calls] {
-                assert!(limiter.reset(key).await.unwrap());
+                assert!(limiter.reset(key, &QUOTA).await.unwrap());
             }
         }
     });

@@ -1,7 +1,11 @@
 //! One error for the crate, and the one place where a server's words get a meaning.
 
+mod exposed;
+
 use std::fmt;
 use std::time::Duration;
+
+pub use exposed::ExposedError;
 
 /// What a call of this crate can end with when it has no answer.
 ///

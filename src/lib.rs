@@ -30,7 +30,8 @@
 //! - [`script`]: [`Script`], [`ScriptLibrary`] and [`scripts!`], for this crate's scripts and yours.
 //! - [`Redis`] and [`RedisBuilder`]: one handle over a server, or over a connection of yours.
 //! - [`key`]: how keys are spelt, and what may become one.
-//! - [`Error`]: one for the crate; a refusal is a value and never one.
+//! - [`Error`]: one for the crate; a refusal is a value and never one. [`ExposedError`]: the same with what
+//!   is exposed, where something was not revoked, rotated or reset.
 //! - `testing`, with the feature of that name: real servers for anyone's tests. It stands beside the
 //!   others and uses none of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -63,7 +64,7 @@ pub mod testing;
 pub use adapter::{CacheAdapter, RedisCacheAdapter};
 pub use cache::Cache;
 pub use connection::{Redis, RedisBuilder};
-pub use error::{Error, Result, ServerError, ServerErrorKind, SlotFailure};
+pub use error::{Error, ExposedError, Result, ServerError, ServerErrorKind, SlotFailure};
 pub use fence::FencedStrings;
 pub use guard::{LockGuard, Locks};
 pub use key::Fence;

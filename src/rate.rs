@@ -14,7 +14,7 @@ mod quota;
 use std::time::Duration;
 
 use crate::connection::Redis;
-use crate::error::{Error, Result};
+use crate::error::{Error, ExposedError, Result};
 use crate::key::check_key;
 use crate::script::{Operation, own};
 use quota::Terms;
@@ -50,7 +50,7 @@ const MAX_QUOTAS: usize = 100;
 ///     Check::Denied { retry_after, .. } => println!("try again in {retry_after:?}"),
 /// }
 /// // … the password was right …
-/// limiter.reset("login:42").await?;
+/// limiter.reset("login:42", &LOGIN).await?;
 /// assert_eq!(limiter.peek("login:42", &LOGIN).await?.remaining, 5);
 /// # Ok(()) }
 /// ```
@@ -231,9 +231,18 @@ impl RateLimiter {
     ///
     /// # Errors
     ///
-    /// As [`peek`](Self::peek): what is no bucket is not deleted.
-    pub async fn reset(&self, key: &str) -> Result<bool> {
+    /// [`ExposedError`]: the bucket may stay as it is, and deny what this was to let pass, until it has
+    /// filled by itself, which takes the quota's burst at its rate if nothing more is taken. Its source is
+    /// as of [`peek`](Self::peek): what is no bucket is not deleted.
+    pub async fn reset(&self, key: &str, quota: &Quota) -> Result<bool, ExposedError> {
+        let what = "the rate limit was not reset and may go on to deny";
+        let filling = self.fill(key, quota).await;
+        filling.map_err(|error| ExposedError::new(error, what, quota.fills_in()))
+    }
+
+    async fn fill(&self, key: &str, quota: &Quota) -> Result<bool> {
         check_key(key)?;
+        quota.terms()?;
         let filled: i64 = RESET.call(&self.redis).key("bucket", key).run().await?;
         Ok(filled > 0)
     }

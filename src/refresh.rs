@@ -25,7 +25,7 @@ use std::time::Duration;
 use redis::{Cmd, RedisWrite as _, Value};
 
 use crate::connection::Redis;
-use crate::error::{Error, Result};
+use crate::error::{Error, ExposedError, Result};
 use crate::key::{Timestamp, TokenHash, millis};
 use crate::random::Nonce;
 use crate::script::{Call, Operation, decode, own};
@@ -61,6 +61,7 @@ pub struct RefreshTokens {
     redis: Redis,
     /// In milliseconds.
     window: u64,
+    longest: Duration,
 }
 
 impl RefreshTokens {
@@ -68,12 +69,14 @@ impl RefreshTokens {
     pub const WINDOW: Duration = Duration::from_secs(30);
     /// The longest window: ten minutes.
     pub const MAX_WINDOW: Duration = Duration::from_secs(600);
+    /// The longest that a session lasts, where nothing else is set: 30 days.
+    pub const LONGEST_SESSION: Duration = Duration::from_secs(30 * 86_400);
     /// The longest response of a rotation, in bytes.
     pub const MAX_RESPONSE: usize = 16 * 1024;
 
     /// Refresh tokens on this handle, with a window of 30 seconds.
     pub fn new(redis: Redis) -> Self {
-        Self { redis, window: Self::WINDOW.as_millis() as u64 }
+        Self { redis, window: Self::WINDOW.as_millis() as u64, longest: Self::LONGEST_SESSION }
     }
 
     /// The same with another window: how long after a rotation the same token gets the same response.
@@ -88,6 +91,18 @@ impl RefreshTokens {
             return Err(Error::invalid("window", "must not be longer than ten minutes"));
         }
         self.window = if window.is_zero() { 0 } else { millis("window", window)? };
+        Ok(self)
+    }
+
+    /// The longest that a session lasts, 30 days unless said otherwise: the same as
+    /// [`Sessions::with_longest_session`](crate::Sessions::with_longest_session), which holds sessions to
+    /// it. Here it is only how long a token stays exposed that could not be rotated or revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] where it is under a millisecond, or 2^53 of them or more.
+    pub fn with_longest_session(mut self, longest: Duration) -> Result<Self> {
+        self.longest = Duration::from_millis(millis("longest session", longest)?);
         Ok(self)
     }
 
@@ -138,12 +153,26 @@ impl RefreshTokens {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] where `next` does not follow `presented`, or where the response has more
-    /// than 16 KiB; nothing was sent then. [`Error::Server`], with `WRONGTYPE` where the user's state
-    /// holds no hash, with `OOM` where the server is full: nothing is rotated then, but reuse is
-    /// answered. [`Error::Unavailable`]. [`Error::Unanswered`]: it may be rotated. [`Error::Reply`]
-    /// where the response that is kept does not open, as when someone has changed it.
+    /// [`ExposedError`]: the presented token may pass for the current one until the absolute expiry of
+    /// its session, at most [`with_longest_session`](Self::with_longest_session), unless a later rotation
+    /// or [`issue`](Self::issue) puts another in its place. Its source is [`Error::InvalidInput`] where
+    /// `next` does not follow `presented`, or where the response has more than 16 KiB; nothing was sent
+    /// then. [`Error::Server`], with `WRONGTYPE` where the user's state holds no hash, with `OOM` where
+    /// the server is full: nothing is rotated then, but reuse is answered. [`Error::Unavailable`].
+    /// [`Error::Unanswered`]: it may be rotated. [`Error::Reply`] where the response that is kept does
+    /// not open, as when someone has changed it.
     pub async fn rotate(
+        &self,
+        presented: &RefreshToken,
+        next: &RefreshToken,
+        response: &[u8],
+    ) -> Result<Rotate, ExposedError> {
+        let what = "the refresh token was not rotated and may pass for the current one";
+        let rotation = self.try_rotate(presented, next, response).await;
+        rotation.map_err(|error| ExposedError::new(error, what, self.longest))
+    }
+
+    async fn try_rotate(
         &self,
         presented: &RefreshToken,
         next: &RefreshToken,
@@ -172,10 +201,17 @@ impl RefreshTokens {
     ///
     /// # Errors
     ///
-    /// [`Error::Server`], with `WRONGTYPE` where the user's state holds no hash;
-    /// [`Error::Unavailable`]; [`Error::Unanswered`]. The session then lives on until its absolute
-    /// expiry, as far as Redis knows, unless this was executed: revoke it again.
-    pub async fn revoke(&self, token: &RefreshToken) -> Result<Revoke> {
+    /// [`ExposedError`]: the session then lives on until its absolute expiry, as far as Redis knows, at
+    /// most [`with_longest_session`](Self::with_longest_session), unless this was executed: revoke it
+    /// again. Its source is [`Error::Server`], with `WRONGTYPE` where the user's state holds no hash;
+    /// [`Error::Unavailable`]; or [`Error::Unanswered`].
+    pub async fn revoke(&self, token: &RefreshToken) -> Result<Revoke, ExposedError> {
+        let what = "the session was not revoked and its refresh tokens may pass";
+        let revocation = self.try_revoke(token).await;
+        revocation.map_err(|error| ExposedError::new(error, what, self.longest))
+    }
+
+    async fn try_revoke(&self, token: &RefreshToken) -> Result<Revoke> {
         let call = begin(&REVOKE, &self.redis, token).arg("nonce", Nonce::new()?);
         let outcome: String = call.run().await?;
         Ok(match &*outcome {

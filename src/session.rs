@@ -12,7 +12,7 @@
 //! 3. **What Redis revoked by itself is yours to finish.** The ids that a [`create`](Sessions::create)
 //!    displaced are revoked in the database next, and here once more after that commit: until then
 //!    Redis alone knows, and Redis can forget.
-//! 4. **A revoke that failed is tried again** until it succeeds; [`RevokeError`] says what stands open
+//! 4. **A revoke that failed is tried again** until it succeeds; [`ExposedError`] says what stands open
 //!    until then.
 //!
 //! What is promised then: once a revoke has succeeded, no interleaving, no late or second execution,
@@ -32,14 +32,14 @@ mod row;
 mod settings;
 
 use crate::connection::Redis;
-use crate::error::{Error, Result, ServerErrorKind};
+use crate::error::{Error, ExposedError, Result, ServerErrorKind};
 use crate::key::{SessionId, UserId};
 use crate::random::Nonce;
 use crate::script::{Call, Operation, own};
 use reply::Told;
 use settings::{Settings, check_also, check_count};
 
-pub use outcome::{Check, Confirm, Create, Fill, List, RevokeError, Revoked, Touch, Version};
+pub use outcome::{Check, Confirm, Create, Fill, List, Revoked, Touch, Version};
 pub use row::{Record, Row, Session};
 
 static CHECK: Operation = Operation::new(|| own("session/check"));
@@ -256,7 +256,10 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`RevokeError`] says how long a session that was not revoked can read active. Its source is
+    /// [`ExposedError`] says how long a session that was not revoked can read active: with a database
+    /// behind as long as the longer of [`with_confirmed_for`](Self::with_confirmed_for) and
+    /// [`with_list_for`](Self::with_list_for), else until the session's end, at most
+    /// [`with_longest_session`](Self::with_longest_session). Its source is
     /// [`Error::InvalidInput`] for a bad key, or one that this store keeps; [`Error::CrossSlot`] on a
     /// cluster for a key outside the user's slot; or what the connection and the server say.
     pub async fn revoke(
@@ -264,7 +267,7 @@ impl Sessions {
         user: &UserId,
         sessions: &[SessionId],
         also_delete: &[&str],
-    ) -> Result<Revoked, RevokeError> {
+    ) -> Result<Revoked, ExposedError> {
         self.end(&REVOKE, user, also_delete, |call, nonce| {
             check_count("sessions", sessions.len())?;
             let call = call.arg("nonce", nonce).arg("longest", self.settings.longest);
@@ -283,7 +286,7 @@ impl Sessions {
         &self,
         user: &UserId,
         also_delete: &[&str],
-    ) -> Result<Revoked, RevokeError> {
+    ) -> Result<Revoked, ExposedError> {
         self.end(&REVOKE_ALL, user, also_delete, |call, nonce| Ok(call.arg("nonce", nonce))).await
     }
 
@@ -297,7 +300,7 @@ impl Sessions {
         user: &UserId,
         stays: &SessionId,
         also_delete: &[&str],
-    ) -> Result<Revoked, RevokeError> {
+    ) -> Result<Revoked, ExposedError> {
         self.end(&REVOKE_OTHERS, user, also_delete, |call, nonce| {
             Ok(call.arg("stays", stays.as_str()).arg("nonce", nonce))
         })
@@ -311,7 +314,7 @@ impl Sessions {
         user: &UserId,
         also: &[&str],
         bind: impl for<'r> Fn(Call<'r>, &Nonce) -> Result<Call<'r>>,
-    ) -> Result<Revoked, RevokeError> {
+    ) -> Result<Revoked, ExposedError> {
         let state = self.state(user);
         let ending = async {
             check_also(also)?;
@@ -338,7 +341,9 @@ impl Sessions {
                 told => revoked(told?, Vec::new()),
             }
         };
-        ending.await.map_err(|error| RevokeError { error, stale_for: self.settings.stale_for() })
+        let what = "sessions were not revoked and may read active";
+        let exposed = |error| ExposedError::new(error, what, self.settings.stale_for());
+        ending.await.map_err(exposed)
     }
 
     /// Where two calls may be needed, each has half the time.

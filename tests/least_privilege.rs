@@ -10,11 +10,11 @@ use auth_adapter_redis::key::{SessionId, Timestamp, UserId, slot};
 use auth_adapter_redis::lock::{Acquire, AcquireFenced, Channel, Leases, Place, Steal, Told};
 use auth_adapter_redis::rate::Quota;
 use auth_adapter_redis::script::library;
-use auth_adapter_redis::session::{Authority, Check, Create, RevokeError, Row};
+use auth_adapter_redis::session::{Authority, Check, Create, Row};
 use auth_adapter_redis::testing::{Cluster, SentinelGroup, Server, random_prefix};
 use auth_adapter_redis::{
-    Cache, Error, FencedStrings, Locks, RateLimiter, Redis, RedisBuilder, RefreshToken,
-    RefreshTokens, ServerErrorKind, Sessions,
+    Cache, Error, ExposedError, FencedStrings, Locks, RateLimiter, Redis, RedisBuilder,
+    RefreshToken, RefreshTokens, ServerErrorKind, Sessions,
 };
 use support::{
     HANG, LONG, ROOT, assert_server, create_session, events, least_privilege as user, quick,
@@ -92,7 +92,7 @@ async fn every_operation(redis: &Redis) -> Result<(), Error> {
     let _allowed = limiter.check("{k}rate", &quota, 1).await?;
     let _allowed = limiter.check_many(&[("{k}rate", quota), ("{k}too", quota)], 1).await?;
     limiter.peek("{k}rate", &quota).await?;
-    limiter.reset("{k}rate").await?;
+    limiter.reset("{k}rate", &quota).await.map_err(failed)?;
     every_operation_on_sessions(redis).await?;
     refresh_tokens(redis).await?;
     library().load(redis).await
@@ -144,7 +144,6 @@ async fn every_operation_on_sessions(redis: &Redis) -> Result<(), Error> {
     // One that no check before has left anything of.
     let (user, id) = (UserId::new(random_prefix())?, SessionId::new("a")?);
     let also = redis.keys().user(&user);
-    let failed = |failed: RevokeError| failed.error;
     let expires = Timestamp::try_from(std::time::SystemTime::now() + LONG)?;
     let row = Row::new(id.clone(), Timestamp::now(), expires);
     let version = match sessions.check(&user, &id).await? {
@@ -174,10 +173,14 @@ async fn refresh_tokens(redis: &Redis) -> Result<(), Error> {
     let second = first.next()?;
     let _issued = tokens.issue(&first).await?;
     let _current = tokens.lookup(&first).await?;
-    let _rotated = tokens.rotate(&first, &second, b"response").await?;
-    let _reused = tokens.rotate(&first, &first.next()?, b"response").await?;
-    let _revoked = tokens.revoke(&second).await?;
+    let _rotated = tokens.rotate(&first, &second, b"response").await.map_err(failed)?;
+    let _reused = tokens.rotate(&first, &first.next()?, b"response").await.map_err(failed)?;
+    let _revoked = tokens.revoke(&second).await.map_err(failed)?;
     tokens.lookup_hash(&first.hash()).await.map(drop)
+}
+
+fn failed(exposed: ExposedError) -> Error {
+    exposed.error
 }
 
 async fn nothing(_: &Redis) {}

@@ -109,7 +109,7 @@ mod check {
         for key in ["", "a\nb", &"k".repeat(2049)] {
             assert_invalid(limiter.check(key, &SLOW, 1).await, "key");
             assert_invalid(limiter.peek(key, &SLOW).await, "key");
-            assert_invalid(limiter.reset(key).await, "key");
+            assert_invalid(not_reset(limiter.reset(key, &SLOW).await, hours(5)), "key");
         }
         let micros = Duration::from_micros;
         for quota in [
@@ -124,6 +124,8 @@ mod check {
         ] {
             assert_invalid(limiter.check("k", &quota, 1).await, "quota");
             assert_invalid(limiter.peek("k", &quota).await, "quota");
+            let longest = micros(1 << 51);
+            assert_invalid(not_reset(limiter.reset("k", &quota).await, longest), "quota");
         }
         for cost in [0, 6, u32::MAX] {
             assert_invalid(limiter.check("k", &SLOW, cost).await, "cost");
@@ -340,7 +342,7 @@ mod reset {
         assert!(passes(&limiter, "k", 5).await);
         assert_eq!(run(&redis).await.unwrap(), 1);
         assert!(passes(&limiter, "k", 5).await);
-        assert!(limiter.reset("k").await.unwrap());
+        assert!(limiter.reset("k", &SLOW).await.unwrap());
         assert!(!exists(&redis, "k"));
     }
 
@@ -348,14 +350,15 @@ mod reset {
     async fn gives_0_where_it_was_full() {
         let (limiter, redis) = limiter().await;
         assert_eq!(run(&redis).await.unwrap(), 0);
-        assert!(!limiter.reset("k").await.unwrap());
+        assert!(!limiter.reset("k", &SLOW).await.unwrap());
     }
 
     #[tokio::test]
     async fn fails_wrongtype_and_leaves_the_key_alone() {
         let (limiter, redis) = limiter().await;
         raw(&redis, "LPUSH", "k", &["x"]);
-        assert_server(limiter.reset("k").await, ServerErrorKind::WrongType);
+        let outcome = not_reset(limiter.reset("k", &SLOW).await, hours(5));
+        assert_server(outcome, ServerErrorKind::WrongType);
         assert_eq!(raw(&redis, "LLEN", "k", &[]).int(), Some(1));
     }
 
@@ -364,8 +367,20 @@ mod reset {
         let (limiter, redis) = limiter().await;
         for foreign in FOREIGN {
             raw(&redis, "SET", "k", &[foreign]);
-            assert_bad_value(limiter.reset("k").await);
+            assert_bad_value(not_reset(limiter.reset("k", &SLOW).await, hours(5)));
             assert_eq!(raw(&redis, "GET", "k", &[]).text(), Some(foreign));
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_never_came_says_for_how_long_the_bucket_can_deny() {
+        let server = own();
+        let limiter = RateLimiter::new(redis_on(&server).await);
+        server.kill().unwrap();
+        for (quota, fills_in) in [(SLOW, hours(5)), (Quota::per_minute(5).burst(10), hours(1) / 30)]
+        {
+            let error = not_reset(limiter.reset("k", &quota).await, fills_in).unwrap_err();
+            assert!(error.is_node_fault(), "{error:?}");
         }
     }
 
@@ -375,6 +390,6 @@ mod reset {
         let limiter = RateLimiter::new(redis_on(&server).await);
         assert!(passes(&limiter, "k", 5).await);
         set(&server, "maxmemory", "1024");
-        assert!(limiter.reset("k").await.unwrap());
+        assert!(limiter.reset("k", &SLOW).await.unwrap());
     }
 }

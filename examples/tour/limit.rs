@@ -47,7 +47,7 @@ pub async fn guess_passwords(instances: &[Instance], claims: &mut Claims) -> Res
     );
 
     let [first, .., last] = instances else { return Err("no two instances".into()) };
-    let had = first.limiter().reset(ATTEMPTS).await?;
+    let had = first.limiter().reset(ATTEMPTS, &LOGIN).await?;
     let level = last.limiter().peek(ATTEMPTS, &LOGIN).await?;
     claims.claim(
         had && level.remaining == FIVE,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 /// The longest time to fill an empty bucket, 71 years: Lua holds the clock and twice as much exactly.
-const MAX_HORIZON: u128 = 1 << 51;
+const MAX_HORIZON: u64 = 1 << 51;
 
 /// So much in each period on the long run, and so much at once.
 ///
@@ -58,6 +58,11 @@ impl Quota {
         self
     }
 
+    /// In how much time an empty bucket fills by itself. Where that makes no sense, more than for any.
+    pub(super) fn fills_in(&self) -> Duration {
+        Duration::from_micros(self.terms().map_or(MAX_HORIZON, |terms| terms.horizon))
+    }
+
     /// The quota in microseconds.
     pub(super) fn terms(&self) -> Result<Terms> {
         let no = |why: &str| Err(Error::invalid("quota", why));
@@ -71,7 +76,7 @@ impl Quota {
         // Rounded up, so that never more passes than the rate.
         let interval = period.div_ceil(count * 1000);
         let horizon = interval * u128::from(self.burst);
-        if horizon >= MAX_HORIZON {
+        if horizon >= u128::from(MAX_HORIZON) {
             return no("must fill a bucket in less than 2^51 microseconds");
         }
         Ok(Terms { interval: interval as u64, horizon: horizon as u64, burst: self.burst })

@@ -1,10 +1,8 @@
 //! What the operations end with: everything that can happen, and nothing else.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::row::Session;
-use crate::error::Error;
 use crate::key::SessionId;
 
 /// What Redis knew of a user when it had to say that it does not know enough. What the database says
@@ -132,24 +130,4 @@ pub struct Revoked {
     /// whose slot is just moving, sessions are revoked without them rather than not at all. Delete
     /// them one by one, or later.
     pub undeleted: Vec<String>,
-}
-
-/// **Sessions were not revoked**, or it is not known. Until they are, they can read as active here.
-#[derive(Debug, thiserror::Error)]
-#[error("sessions were not revoked and may read active {}: {error}", within(.stale_for))]
-#[non_exhaustive]
-pub struct RevokeError {
-    /// What happened.
-    #[source]
-    pub error: Error,
-    /// How long Redis can go on answering what is no longer true, if no later revoke succeeds. None
-    /// where that is until each session's own end: under [`Authority::Redis`](super::Authority).
-    pub stale_for: Option<Duration>,
-}
-
-fn within(stale_for: &Option<Duration>) -> String {
-    match stale_for {
-        Some(bound) => format!("for up to {bound:?}"),
-        None => "until they expire".to_owned(),
-    }
 }

@@ -41,9 +41,11 @@ impl Default for Settings {
 
 impl Settings {
     /// How long Redis can answer what is not true any more.
-    pub(super) fn stale_for(self) -> Option<Duration> {
-        let longest = Duration::from_millis(self.confirmed.max(self.list));
-        self.has_database().then_some(longest)
+    pub(super) fn stale_for(self) -> Duration {
+        Duration::from_millis(match self.authority {
+            Authority::Database => self.confirmed.max(self.list),
+            Authority::Redis => self.longest,
+        })
     }
 
     pub(super) fn has_database(self) -> bool {
@@ -60,7 +62,9 @@ impl Sessions {
     }
 
     /// The longest that a session lasts, 30 days unless said otherwise. A session that is revoked
-    /// before Redis has heard of it is remembered for so long; one that lasts longer is refused.
+    /// before Redis has heard of it is remembered for so long; one that lasts longer is refused. All
+    /// callers of one Redis have to say the same, and so do those of
+    /// [`RefreshTokens`](crate::RefreshTokens).
     ///
     /// # Errors
     ///

@@ -1,13 +1,14 @@
 //! What the tests of rate limits share.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use auth_adapter_redis::rate::Quota;
 use auth_adapter_redis::testing::Reply;
-use auth_adapter_redis::{Error, RateLimiter, Redis};
+use auth_adapter_redis::{Error, ExposedError, RateLimiter, Redis};
 
 use crate::support::target::shared;
-use crate::support::{patient, raw, redis};
+use crate::support::{exposed, patient, raw, redis};
 
 /// Nothing flows back while a test runs.
 pub const SLOW: Quota = Quota::per_hour(1).burst(5);
@@ -40,6 +41,12 @@ pub async fn three() -> (Vec<RateLimiter>, Redis) {
 /// Whether so much of [`SLOW`] passes.
 pub async fn passes(limiter: &RateLimiter, key: &str, cost: u32) -> bool {
     limiter.check(key, &SLOW, cost).await.unwrap().is_allowed()
+}
+
+/// The error of a reset of what a quota has filled after so long.
+#[track_caller]
+pub fn not_reset<T>(outcome: Result<T, ExposedError>, fills_in: Duration) -> Result<T, Error> {
+    exposed(outcome, "the rate limit was not reset and may go on to deny", fills_in)
 }
 
 /// The clock of the server that has the key, in microseconds.

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
 use crate::LATER;
+use crate::exposed::not_rotated;
 use crate::stage::{HEAD, LINEAGE, Stage, response};
 use crate::support::events;
 use crate::support::target::own;
@@ -110,7 +111,7 @@ async fn a_payload_that_was_changed_does_not_open() {
         changed[at] ^= 1;
         stage.set_packed(&changed);
         let outcome = stage.tokens.rotate(&first, &first.next().unwrap(), b"").await;
-        let error = outcome.unwrap_err();
+        let error = not_rotated(outcome).unwrap_err();
         assert!(matches!(error, Error::Reply { .. }), "{error:?}");
         assert!(error.to_string().contains("does not open"), "{error}");
     }
@@ -132,6 +133,7 @@ async fn a_payload_of_another_token_does_not_open() {
     packed[HEAD + LINEAGE..].copy_from_slice(&their_packed[HEAD + LINEAGE..]);
     stage.set_packed(&packed);
     let outcome = stage.tokens.rotate(&first, &first.next().unwrap(), b"").await;
+    let outcome = not_rotated(outcome);
     assert!(matches!(outcome, Err(Error::Reply { .. })), "{outcome:?}");
     assert_eq!(stage.tokens.lookup(&first).await.unwrap(), Lookup::Replay);
 }

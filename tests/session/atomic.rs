@@ -15,7 +15,7 @@ enum How {
 const WAYS: [How; 3] = [How::One, How::All, How::Others];
 
 impl How {
-    async fn revoke(self, sessions: &Sessions, also: &[&str]) -> Result<usize, RevokeError> {
+    async fn revoke(self, sessions: &Sessions, also: &[&str]) -> Result<usize, ExposedError> {
         let revoked = match self {
             Self::One => sessions.revoke(&user(), &ids(&["a", "unknown"]), also).await,
             Self::All => sessions.revoke_all(&user(), also).await,

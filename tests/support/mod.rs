@@ -10,7 +10,7 @@ use std::time::Duration;
 use auth_adapter_redis::redis::Value;
 use auth_adapter_redis::script::{Call, FromReply, library};
 use auth_adapter_redis::testing::{Reply, Server, random_prefix};
-use auth_adapter_redis::{Error, Redis, RedisBuilder, Script, ServerErrorKind};
+use auth_adapter_redis::{Error, ExposedError, Redis, RedisBuilder, Script, ServerErrorKind};
 use target::{Own, Place, own, shared};
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
@@ -109,6 +109,21 @@ pub fn assert_server<T: std::fmt::Debug>(outcome: Result<T, Error>, kind: Server
         Err(Error::Server(error)) if error.kind == kind => {}
         other => panic!("expected {kind:?}, got {other:?}"),
     }
+}
+
+/// The error in one that says what is exposed for how long.
+#[track_caller]
+pub fn exposed<T>(
+    outcome: Result<T, ExposedError>,
+    what: &str,
+    stale_for: Duration,
+) -> Result<T, Error> {
+    outcome.map_err(|failed| {
+        assert_eq!(failed.stale_for, stale_for);
+        let said = format!("{what} for up to {stale_for:?}: {}", failed.error);
+        assert_eq!(failed.to_string(), said);
+        failed.error
+    })
 }
 
 /// A server that is full: reads and deletes go, what grows does not.
