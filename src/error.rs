@@ -344,4 +344,20 @@ mod tests {
             assert!(!server(code).is_node_fault(), "{code}");
         }
     }
+
+    #[test]
+    fn what_would_fail_on_a_sound_server_too_is_told_from_what_would_not() {
+        let server = |code| Error::Server(classify(code, ""));
+        for error in [server("WRONGTYPE"), server("BADVALUE"), Error::invalid("key", "is bad")] {
+            assert!(error.is_rejection(), "{error}");
+        }
+        let away = || Error::Unavailable(String::new());
+        for error in [away(), server("LOADING"), server("OOM"), server("NOPERM"), server("ERR")] {
+            assert!(!error.is_rejection(), "{error}");
+        }
+        let at = |slot, error| SlotFailure { slot, keys: Vec::new(), error };
+        let partial = |failed| Error::Partial { deleted: 0, failed };
+        assert!(partial(vec![at(1, server("WRONGTYPE"))]).is_rejection());
+        assert!(!partial(vec![at(1, server("WRONGTYPE")), at(2, away())]).is_rejection());
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! lib                          what is public
-//!  └─ adapter, guard           policy: what happens when Redis is away, or a holder
+//!  └─ adapter, guard, limiter  policy: what happens when Redis is away, or a holder
 //!      └─ releases             locks that are freed in the background
 //!          └─ cache, lock, fence, rate, session, refresh
 //!                              the nouns: bind, call, decode; none knows another
@@ -25,6 +25,7 @@
 //! - [`guard`]: [`Locks`] and [`LockGuard`], which knows its deadline, renews itself if told to, and
 //!   releases itself.
 //! - [`rate`]: [`RateLimiter`], limits that all instances share.
+//! - [`limiter`]: [`FallbackRateLimiter`], the same, and this process's share while Redis is away.
 //! - [`session`]: [`Sessions`], who is logged in, where what was revoked stays revoked.
 //! - [`refresh`]: [`RefreshTokens`], the rotation of [`RefreshToken`]s.
 //! - [`script`]: [`Script`], [`ScriptLibrary`] and [`scripts!`], for this crate's scripts and yours.
@@ -49,6 +50,7 @@ mod error;
 pub mod fence;
 pub mod guard;
 pub mod key;
+pub mod limiter;
 pub mod lock;
 mod random;
 pub mod rate;
@@ -68,6 +70,7 @@ pub use error::{Error, ExposedError, Result, ServerError, ServerErrorKind, SlotF
 pub use fence::FencedStrings;
 pub use guard::{LockGuard, Locks};
 pub use key::Fence;
+pub use limiter::FallbackRateLimiter;
 pub use rate::RateLimiter;
 /// The `redis` crate, for the connections and the values that this crate takes.
 pub use redis;

@@ -17,9 +17,9 @@ use crate::connection::Redis;
 use crate::error::{Error, ExposedError, Result};
 use crate::key::check_key;
 use crate::script::{Operation, own};
-use quota::Terms;
 
 pub use quota::Quota;
+pub(crate) use quota::Terms;
 
 static CHECK: Operation = Operation::new(|| own("rate/check"));
 static CHECK_MANY: Operation = Operation::new(|| own("rate/check_many"));

@@ -24,7 +24,7 @@ const MAX_HORIZON: u64 = 1 << 51;
 /// assert_eq!(LOGIN, Quota::new(5, Duration::from_secs(60)).burst(5));
 /// # let _ = API;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Quota {
     count: u32,
     period: Duration,
@@ -64,7 +64,7 @@ impl Quota {
     }
 
     /// The quota in microseconds.
-    pub(super) fn terms(&self) -> Result<Terms> {
+    pub(crate) fn terms(&self) -> Result<Terms> {
         let no = |why: &str| Err(Error::invalid("quota", why));
         if self.count == 0 || self.burst == 0 {
             return no("must have a count and a burst of at least one");
@@ -85,17 +85,17 @@ impl Quota {
 
 /// A quota as the scripts take it. Both are below 2^51.
 #[derive(Clone, Copy)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     /// The microseconds in which one flows back.
-    interval: u64,
+    pub(crate) interval: u64,
     /// The microseconds in which an empty bucket fills.
-    pub(super) horizon: u64,
-    burst: u32,
+    pub(crate) horizon: u64,
+    pub(crate) burst: u32,
 }
 
 impl Terms {
     /// The microseconds in which a cost flows back.
-    pub(super) fn spend(&self, cost: u32) -> Result<u64> {
+    pub(crate) fn spend(&self, cost: u32) -> Result<u64> {
         if cost == 0 {
             return Err(Error::invalid("cost", "must be at least one"));
         }
@@ -107,7 +107,7 @@ impl Terms {
     }
 
     /// How much is left in a bucket that is full again in so many microseconds.
-    pub(super) fn remaining(&self, refill: u64) -> u32 {
+    pub(crate) fn remaining(&self, refill: u64) -> u32 {
         // At most the burst.
         (self.horizon.saturating_sub(refill) / self.interval) as u32
     }

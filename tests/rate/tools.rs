@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use auth_adapter_redis::rate::Quota;
 use auth_adapter_redis::testing::Reply;
-use auth_adapter_redis::{Error, ExposedError, RateLimiter, Redis};
+use auth_adapter_redis::{Error, ExposedError, RateLimiter, Redis, ServerErrorKind};
 
 use crate::support::target::shared;
 use crate::support::{exposed, patient, raw, redis};
@@ -90,7 +90,7 @@ pub fn assert_about(found: i64, expected: i64) {
 #[track_caller]
 pub fn assert_bad_value<T: Debug>(outcome: Result<T, Error>) {
     match outcome {
-        Err(Error::Server(error)) if error.code == "BADVALUE" => {}
+        Err(Error::Server(error)) if error.kind == ServerErrorKind::BadValue => {}
         other => panic!("expected BADVALUE, got {other:?}"),
     }
 }
