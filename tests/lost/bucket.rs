@@ -55,14 +55,17 @@ impl Noun for Buckets {
                 }
             }
             "rate/peek" => format!("{} left", self.ours.peek(key, &QUOTA).await?.remaining),
-            "rate/reset" => self.ours.reset(key).await?.to_string(),
+            "rate/reset" => {
+                let filled = self.ours.reset(key, &QUOTA).await;
+                filled.map_err(|exposed| exposed.error)?.to_string()
+            }
             other => panic!("say here how {other} is called"),
         })
     }
 
     /// The bucket is filled, or what was filled is spent.
     async fn meddle(&self, _: &Operation) {
-        self.theirs.reset(KEYS[0]).await.unwrap();
+        self.theirs.reset(KEYS[0], &QUOTA).await.unwrap();
         self.spend(2).await;
     }
 

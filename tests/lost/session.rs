@@ -4,9 +4,9 @@ use std::sync::Mutex;
 
 use auth_adapter_redis::key::SessionId;
 use auth_adapter_redis::session::{
-    Check, Confirm, Create, Fill, List, RevokeError, Revoked, Row, Touch, Version,
+    Check, Confirm, Create, Fill, List, Revoked, Row, Touch, Version,
 };
-use auth_adapter_redis::{Error, Sessions};
+use auth_adapter_redis::{Error, ExposedError, Sessions};
 
 use super::operation::{Noun, Operation};
 use super::user::{id, log_in, row, see_long_ago, state, state_key, user, version};
@@ -23,8 +23,10 @@ pub struct Stored {
 
 impl Noun for Stored {
     const OPERATIONS: &'static [Operation] = &[
-        Operation::new("session/check", ["unknown under what is there"; 3]).case("forgotten"),
-        Operation::new("session/check", ["active"; 3]).reads(),
+        Operation::new("session/check", ["unknown under what is there"; 3])
+            .case("forgotten")
+            .or("degraded"),
+        Operation::new("session/check", ["active"; 3]).reads().or("degraded"),
         Operation::new("session/confirm", ["confirmed"; 3]).case("forgotten"),
         Operation::new("session/create", ["created"; 3]),
         Operation::new("session/create", ["created for b"; 3]).case("full"),
@@ -80,6 +82,7 @@ impl Noun for Stored {
             ("session/check", _) => match ours.check(&user, &a).await? {
                 Check::Unknown(version) => self.under("unknown", &version),
                 Check::Active(_) => "active".to_owned(),
+                Check::Degraded { .. } => "degraded".to_owned(),
                 other => format!("{other:?}"),
             },
             ("session/confirm", _) => match ours.confirm(&user, &self.row, &kept.unwrap()).await? {
@@ -165,7 +168,7 @@ fn names(ids: impl IntoIterator<Item = SessionId>) -> String {
     names.join(" ")
 }
 
-fn ended(told: Result<Revoked, RevokeError>) -> Result<String, Error> {
+fn ended(told: Result<Revoked, ExposedError>) -> Result<String, Error> {
     let Revoked { ended, undeleted, .. } = told.map_err(|failed| failed.error)?;
     assert_eq!(undeleted.len(), 0);
     Ok(format!("ended {}", names(ended)))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auth_adapter_redis::refresh::{Issue, Lookup, RefreshToken, RefreshTokens, Revoke, Rotate};
-use auth_adapter_redis::{Cache, Error, Sessions};
+use auth_adapter_redis::{Cache, Error, ExposedError, Sessions};
 
 use super::operation::{Noun, Operation};
 use super::support::LONG;
@@ -74,7 +74,7 @@ impl Noun for Rotating {
                 Lookup::Current => "current",
                 _ => "not current",
             },
-            "refresh/rotate" => match ours.rotate(first, &self.second, b"for us").await? {
+            "refresh/rotate" => match sent(ours.rotate(first, &self.second, b"for us").await)? {
                 Rotate::Rotated { .. } => "rotated",
                 Rotate::Replayed { response } => {
                     return Ok(format!("replayed {}", String::from_utf8_lossy(&response)));
@@ -82,7 +82,7 @@ impl Noun for Rotating {
                 Rotate::Reused { .. } => "reused",
                 _ => "not rotated",
             },
-            "refresh/revoke" => match ours.revoke(first).await? {
+            "refresh/revoke" => match sent(ours.revoke(first).await)? {
                 Revoke::Ended => "ended",
                 Revoke::Revoked => "revoked",
                 Revoke::Unknown => "unknown",
@@ -102,4 +102,9 @@ impl Noun for Rotating {
         let tokens = [("ours", &self.first), ("next", &self.second), ("the rival", &self.rival)];
         state(&self.world, &tokens)
     }
+}
+
+/// What was sent, without what it leaves exposed.
+fn sent<T>(told: Result<T, ExposedError>) -> Result<T, Error> {
+    told.map_err(|exposed| exposed.error)
 }

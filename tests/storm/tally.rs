@@ -114,7 +114,7 @@ impl Failure for Error {
     }
 }
 
-impl Failure for auth_adapter_redis::session::RevokeError {
+impl Failure for auth_adapter_redis::ExposedError {
     fn error(&self) -> &Error {
         &self.error
     }
