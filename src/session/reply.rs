@@ -57,7 +57,10 @@ impl Told {
     pub(super) fn sessions(self) -> Result<Vec<Session>> {
         let mut sessions = Vec::with_capacity(self.rest.len() / 2);
         let mut items = self.rest.into_iter();
-        while let (Some(of), Some(Value::BulkString(packed))) = (items.next(), items.next()) {
+        while let Some(of) = items.next() {
+            let Some(Value::BulkString(packed)) = items.next() else {
+                return Err(odd("a packed session after each id"));
+            };
             sessions.push(unpack(id(of)?, &packed)?);
         }
         sessions.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
@@ -66,7 +69,7 @@ impl Told {
 
     /// An outcome that is none of this script's.
     pub(super) fn unknown<T>(self) -> Result<T> {
-        Err(odd(&format!("an outcome of its header, not {:?}", self.outcome)))
+        Err(odd("an outcome of its header"))
     }
 }
 
@@ -107,6 +110,27 @@ fn unpack(id: SessionId, packed: &[u8]) -> Result<Session> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_whole_or_an_error() {
+        let text = |text: &[u8]| Value::BulkString(text.to_vec());
+        let sessions = |rest: Vec<Value>| Told { outcome: "sessions".into(), rest }.sessions();
+        let packed = text(&[0; HEAD]);
+        assert_eq!(sessions(vec![text(b"a"), packed.clone()]).unwrap().len(), 1);
+        for odd in [
+            vec![text(b"a")],
+            vec![text(b"a"), packed.clone(), text(b"b")],
+            vec![text(b"a"), Value::Nil, text(b"b"), packed.clone()],
+        ] {
+            assert!(matches!(sessions(odd), Err(Error::Reply { .. })));
+        }
+    }
+
+    #[test]
+    fn an_outcome_that_nobody_knows_is_not_repeated() {
+        let error = Told { outcome: "hunter2".into(), rest: Vec::new() }.unknown::<()>();
+        assert!(!error.unwrap_err().to_string().contains("hunter2"));
+    }
 
     /// `tests/session/format.rs` says the same of what the server writes.
     #[test]
