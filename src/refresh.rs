@@ -258,7 +258,9 @@ fn rotated(presented: &RefreshToken, mut reply: Vec<Value>) -> Result<Rotate> {
     };
     Ok(match (&outcome[..], detail) {
         (b"rotated", Some(Value::Int(ms))) => {
-            Rotate::Rotated { expires: Timestamp::from_millis(ms)? }
+            // To the caller an `InvalidInput` would say that nothing was sent.
+            let expires = Timestamp::from_millis(ms).map_err(|_| unheard_of("refresh/rotate"))?;
+            Rotate::Rotated { expires }
         }
         (b"replayed", Some(Value::BulkString(payload))) => {
             let response = open(presented, &payload).ok_or_else(|| Error::Reply {
@@ -282,5 +284,23 @@ fn unheard_of(call: &str) -> Error {
         call: call.to_owned(),
         expected: "an outcome of its header".to_owned(),
         got: "another".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{SessionId, UserId};
+
+    #[test]
+    fn an_expiry_that_is_no_time_is_an_error_of_the_reply() {
+        let (user, session) = (UserId::new("42").unwrap(), SessionId::new("abc").unwrap());
+        let token = RefreshToken::new(&user, &session).unwrap();
+        let rotated =
+            |ms| rotated(&token, vec![Value::BulkString(b"rotated".to_vec()), Value::Int(ms)]);
+        assert!(matches!(rotated(1), Ok(Rotate::Rotated { .. })));
+        for ms in [-1, i64::MAX] {
+            assert!(matches!(rotated(ms), Err(Error::Reply { .. })), "{ms}");
+        }
     }
 }
