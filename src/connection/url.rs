@@ -62,7 +62,7 @@ impl Endpoint {
             _ => return Err(unknown_scheme()),
         };
         if tls && cfg!(not(feature = "tls")) {
-            let why = format!("{scheme}:// needs the feature `tls` of auth-adapter-redis");
+            let why = format!("{product}:// needs the feature `tls` of auth-adapter-redis");
             return Err(Error::Config(why));
         }
         match kind {
@@ -83,6 +83,9 @@ fn unknown_scheme() -> Error {
 
 /// One server, by the redis crate's own parser.
 fn server(url: &str) -> Result<Endpoint> {
+    let url = redis::parse_redis_url(url).ok_or_else(|| config("the URL does not parse"))?;
+    let protocols = url.query_pairs().filter(|(name, _)| name == "protocol");
+    let protocols: Vec<_> = protocols.map(|(_, value)| protocol(&value)).collect::<Result<_>>()?;
     let info = url.into_connection_info().map_err(|error| Error::Config(in_one_line(&error)))?;
     let (address, tls) = match info.addr() {
         ConnectionAddr::Tcp(host, port) => (ServerAddress::Tcp(Address::new(host, *port)), None),
@@ -96,7 +99,7 @@ fn server(url: &str) -> Result<Endpoint> {
         place: Place::Server(address),
         tls,
         settings: info.redis_settings().clone(),
-        names_protocol: url.contains("protocol="),
+        names_protocol: !protocols.is_empty(),
     })
 }
 
@@ -189,11 +192,7 @@ impl<'a> Parts<'a> {
             }
         }
         for (_, value) in self.query.iter().filter(|(name, _)| *name == "protocol") {
-            settings = settings.set_protocol(match &**value {
-                "resp2" | "2" => ProtocolVersion::RESP2,
-                "resp3" | "3" => ProtocolVersion::RESP3,
-                _ => return Err(config("the protocol is resp2 or resp3")),
-            });
+            settings = settings.set_protocol(protocol(value)?);
         }
         Ok(settings)
     }
@@ -215,6 +214,15 @@ pub(super) fn addresses<'a>(
     match addresses.is_empty() {
         true => Err(config("no host is named")),
         false => Ok(addresses),
+    }
+}
+
+/// The redis crate's own error would repeat it.
+fn protocol(value: &str) -> Result<ProtocolVersion> {
+    match value {
+        "resp2" | "2" => Ok(ProtocolVersion::RESP2),
+        "resp3" | "3" => Ok(ProtocolVersion::RESP3),
+        _ => Err(config("the protocol is resp2 or resp3")),
     }
 }
 
@@ -294,10 +302,27 @@ mod tests {
             "redis+cluster://hunter2@h?sentinel_username=s",
             "redis+clusters://hunter2@h",
             "unix+cluster://hunter2@h",
+            "redis://h?protocol=hunter2",
+            "unix:///s?pass=a&protocol=hunter2",
+            "rediss+hunter2://h",
+            "rediss+:hunter2@h",
             "hunter2",
         ] {
             let Err(Error::Config(why)) = Endpoint::parse(url) else { panic!("{url}") };
             assert!(!why.contains("hunter2"), "{why}");
+        }
+    }
+
+    #[test]
+    fn only_a_parameter_names_the_protocol() {
+        for (url, names) in [
+            ("redis://h?protocol=3", true),
+            ("unix:///s?db=1&protocol=resp2", true),
+            ("redis://:protocol=@h", false),
+            ("redis://h?no_protocol=3", false),
+            ("unix:///protocol=3", false),
+        ] {
+            assert_eq!(Endpoint::parse(url).unwrap().names_protocol, names, "{url}");
         }
     }
 
