@@ -180,7 +180,8 @@ fn split_header(lines: &mut Lines<'_>) -> Result<(String, Vec<Section>), String>
         if line == "]]" {
             return Ok((prose.join(" "), sections));
         }
-        let text = line.trim();
+        let line = line.trim_end();
+        let text = line.trim_start();
         let indent = line.len() - line.trim_start().len();
         if text.is_empty() {
             continue;
@@ -195,6 +196,11 @@ fn split_header(lines: &mut Lines<'_>) -> Result<(String, Vec<Section>), String>
                 sections.push((label.to_owned(), vec![entry.to_owned()]));
             }
             None => prose.push(text),
+            // The label stood alone.
+            Some((_, entries)) if entries.iter().all(String::is_empty) => {
+                column = indent;
+                entries[0] = text.to_owned();
+            }
             Some((_, entries)) if indent == column => entries.push(text.to_owned()),
             Some((_, entries)) if indent > column => {
                 let entry = entries.last_mut().expect("a section begins with an entry");
@@ -250,5 +256,33 @@ fn repeat(entry: &str) -> Result<Repeat, String> {
         "same" => Ok(Repeat::Same),
         "counts" => Ok(Repeat::Counts),
         _ => Err(format!("REPEAT: {entry:?} is neither same nor counts")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(header: &str) -> Contract {
+        let bindings = "local a = KEYS[1]\nlocal b = KEYS[2]\n";
+        let source = format!("--[[\n  noun/verb: do it.\n{header}]]\n{bindings}");
+        Contract::parse("noun/verb", &source).unwrap()
+    }
+
+    #[test]
+    fn where_entries_begin_does_not_go_by_what_cannot_be_seen() {
+        let plain =
+            "  KEYS   a  one\n         b  two\n  GIVES  nil  x y\n  REPEAT same\n  COST   O(1)\n";
+        let spaced = plain.replace('\n', " \t\n");
+        assert_eq!(parse(&spaced), parse(plain));
+    }
+
+    #[test]
+    fn a_label_may_stand_alone() {
+        let beside =
+            "  KEYS   a  one\n         b  two\n  GIVES  nil  x y\n  REPEAT same\n  COST   O(1)\n";
+        let below =
+            "  KEYS\n    a  one\n    b  two\n  GIVES  nil  x y\n  REPEAT same\n  COST\n   O(1)\n";
+        assert_eq!(parse(below), parse(beside));
     }
 }
