@@ -23,6 +23,7 @@ use super::supervisor::Manner;
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::key::slot;
 use discovery::{Discovery, View};
+use map::SLOTS;
 
 /// Redirections that are followed without a pause: a stale map, a slot that moves, and one more.
 const AT_ONCE: u32 = 3;
@@ -281,7 +282,8 @@ fn redirection(message: &str, from: &Address) -> Option<(u16, Address)> {
     let (host, port) = to.rsplit_once(':')?;
     let host = if host.is_empty() || host == "?" { &from.host } else { host };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    Some((slot.parse().ok()?, Address::new(host, port.parse().ok()?)))
+    let slot = slot.parse().ok().filter(|&slot| usize::from(slot) < SLOTS)?;
+    (!host.is_empty()).then_some((slot, Address::new(host, port.parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -322,7 +324,7 @@ mod tests {
             let expected = Some((3999, Address::new(host, port)));
             assert_eq!(redirection(message, &from), expected, "{message}");
         }
-        for message in ["", "3999", "x h:1", "3999 h", "3999 h:x"] {
+        for message in ["", "3999", "x h:1", "3999 h", "3999 h:x", "16384 h:1", "3999 []:1"] {
             assert_eq!(redirection(message, &from), None, "{message}");
         }
     }

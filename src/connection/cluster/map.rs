@@ -8,7 +8,7 @@ use super::super::address::Address;
 use super::super::dial::text;
 use super::Node;
 
-const SLOTS: usize = 16384;
+pub(super) const SLOTS: usize = 16384;
 const NOBODY: u16 = u16::MAX;
 
 /// The slots of a cluster, as one of its nodes told them and redirections corrected them since.
