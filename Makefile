@@ -16,7 +16,7 @@ with_clock = skip=; if clock=$$(tools/get-faketime); then export LIBFAKETIME="$$
 behaviour = $(patsubst tests/%.rs,--test %,$(shell grep -l '^use support::target' tests/*.rs))
 
 .DEFAULT_GOAL := help
-.PHONY: behaviour help server servers tour test test-behaviour test-all matrix histories storm bench failover bench-all lint doc ci
+.PHONY: behaviour help server servers tour test test-behaviour test-all matrix histories storm fuzz bench failover bench-all lint doc ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -56,6 +56,9 @@ histories: ## 100,000 acquisitions of locks, while everything around them breaks
 
 storm: ## five minutes of every operation at full rate, while the server dies every ten seconds
 	@$(with_server) STORM=$${STORM:-300} $(CARGO) test --test storm -- --nocapture
+
+fuzz: ## bytes that break a law of the parsers, for FUZZ_SECONDS (600) a target
+	@tools/fuzz
 
 bench: ## the ratios that the README states, also to other crates, left in target/ratios.txt as well
 	@$(with_server) && export REDIS_SERVER_BIN && \

@@ -11,6 +11,8 @@ mod dial;
 mod flight;
 mod fuse;
 mod given;
+#[cfg(test)]
+pub(crate) mod laws;
 mod link;
 mod place;
 mod push;

@@ -1,6 +1,8 @@
 //! One error for the crate, and the one place where a server's words get a meaning.
 
 mod exposed;
+#[cfg(test)]
+pub(crate) mod laws;
 
 use std::fmt;
 use std::time::Duration;

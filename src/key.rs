@@ -7,6 +7,8 @@
 mod companion;
 mod fence;
 mod id;
+#[cfg(test)]
+pub(crate) mod laws;
 mod pattern;
 mod slot;
 mod timestamp;

@@ -48,6 +48,8 @@ mod clock;
 mod connection;
 mod error;
 pub mod fence;
+#[cfg(test)]
+mod fuzz;
 pub mod guard;
 pub mod key;
 pub mod limiter;

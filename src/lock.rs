@@ -9,6 +9,8 @@
 //! holders must be impossible under all of these, the guarded resource has to check a
 //! [`Fence`].
 
+#[cfg(test)]
+pub(crate) mod laws;
 mod list;
 mod outcome;
 mod place;

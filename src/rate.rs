@@ -9,6 +9,8 @@
 //! stepped forward, which fills them. A clock that steps back makes nobody wait for longer than an
 //! empty bucket takes.
 
+#[cfg(test)]
+pub(crate) mod laws;
 mod quota;
 
 use std::time::Duration;

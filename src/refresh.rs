@@ -16,6 +16,8 @@
 //! Source of the rules: the [OAuth 2.0 Security Best Current
 //! Practice](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2), section 4.14.2.
 
+#[cfg(test)]
+pub(crate) mod laws;
 mod outcome;
 mod seal;
 mod token;

@@ -52,6 +52,8 @@ macro_rules! scripts {
 
 mod call;
 mod contract;
+#[cfg(test)]
+pub(crate) mod laws;
 mod library;
 mod reply;
 

@@ -26,6 +26,8 @@
 //! [`CacheAdapter::set`](crate::CacheAdapter::set) has no version to write it under, so a late write can
 //! bring a revoked session back until the flag's TTL ends. These guarantees are for this store alone.
 
+#[cfg(test)]
+pub(crate) mod laws;
 mod outcome;
 mod reply;
 mod row;

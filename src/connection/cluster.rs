@@ -4,6 +4,8 @@
 //! own slots and no others. A refused call was not executed and goes on to where it is told.
 
 mod discovery;
+#[cfg(test)]
+pub(super) mod laws;
 mod map;
 
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! Asking the Sentinels for the primary, and hearing from them when it changes.
 
+#[cfg(test)]
+pub(super) mod laws;
+
 use std::sync::Arc;
 use std::time::Duration;
 

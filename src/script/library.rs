@@ -16,7 +16,7 @@ const SHARED: &str = "shared";
 /// A line that begins so is replaced by the fragment that it names.
 const INCLUDE: &str = "-- @include ";
 /// What no other line has.
-const MARK: &str = "@include";
+pub(super) const MARK: &str = "@include";
 
 /// The scripts of one embedded folder, by `noun/verb`. Made once, kept for the life of the process.
 ///
@@ -165,7 +165,7 @@ fn collect(dir: &'static Dir<'static>, into: &mut Vec<&'static File<'static>>) {
     }
 }
 
-fn expand(text: &str, fragments: &BTreeMap<String, &str>) -> Result<String, String> {
+pub(super) fn expand(text: &str, fragments: &BTreeMap<String, &str>) -> Result<String, String> {
     let mut source = String::with_capacity(text.len());
     for line in text.lines() {
         match included(line)? {
