@@ -123,8 +123,9 @@ pub enum List {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Revoked {
-    /// Those that Redis knew until now. One that is revoked already is not among them, be it by an
-    /// execution of this same call that was not answered.
+    /// Those that Redis knew until now, and none that was revoked before. Where this same call was executed
+    /// once already and not answered, what that has ended is left out by
+    /// [`revoke`](super::Sessions::revoke), and told of again by the other two.
     pub ended: Vec<SessionId>,
     /// The keys that were to be deleted and may still be there: all of them or none. On a cluster
     /// whose slot is just moving, sessions are revoked without them rather than not at all. Delete
