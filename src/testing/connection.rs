@@ -17,6 +17,8 @@ use super::stats::Counters;
 
 /// Begins like no reply does.
 const GARBAGE: &[u8] = b"\x15\x03\x01 these bytes are no reply \xff\xfe\r\n";
+/// Begins a string that no client can have the end of.
+const ENDLESS: &[u8] = b"$1099511627776\r\n";
 /// What is read at once.
 const BUFFER: usize = 16 * 1024;
 /// A byte is surely read by itself only if the next is late; more than this many prove no more.
@@ -32,6 +34,7 @@ pub(super) enum Mode {
     Silence,
     OneByte,
     Garbage,
+    Endless,
 }
 
 /// What is done with one reply alone.
@@ -181,6 +184,15 @@ impl Client {
         send(&self.stream, bytes).await?;
         self.connection.shared.counters.update(|stats| stats.returned_bytes += bytes.len());
         Ok(())
+    }
+
+    /// Goes on until the client is gone; slowly enough for one that waits for the end in vain.
+    async fn deliver_endlessly(&self) -> io::Result<()> {
+        self.deliver(ENDLESS).await?;
+        loop {
+            self.deliver(&[b'x'; BUFFER]).await?;
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn deliver_singly(&self, bytes: &[u8]) -> io::Result<()> {
@@ -356,6 +368,10 @@ async fn pass_replies(client: &Client, server: OwnedReadHalf) {
                         Ok(())
                     }
                     Mode::OneByte => client.deliver_singly(bytes).await,
+                    Mode::Endless => {
+                        connection.lose(bytes.len());
+                        client.deliver_endlessly().await
+                    }
                     Mode::Pass | Mode::Refuse => client.deliver(bytes).await,
                 };
             }

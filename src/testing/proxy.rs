@@ -19,8 +19,8 @@ use super::{Server, Stats, ports};
 ///
 /// [`pass`](Self::pass), [`delay`](Self::delay), [`refuse`](Self::refuse),
 /// [`black_hole`](Self::black_hole), [`silence_replies`](Self::silence_replies),
-/// [`one_byte_at_a_time`](Self::one_byte_at_a_time) and [`garbage`](Self::garbage) are modes: each
-/// ends the one before, and closes the connections that lost bytes in it, because what follows a
+/// [`one_byte_at_a_time`](Self::one_byte_at_a_time), [`garbage`](Self::garbage) and
+/// [`endless_replies`](Self::endless_replies) are modes: each ends the one before, and closes the connections that lost bytes in it, because what follows a
 /// gap would be taken for the answer to something else. The others can be added to any mode.
 ///
 /// A client connects to the proxy also while the server is down, and then finds its connection
@@ -140,6 +140,12 @@ impl Proxy {
     /// Mode: every request is lost, and answered by bytes that are no reply.
     pub fn garbage(&self) {
         self.order(Order::Mode(Mode::Garbage));
+    }
+
+    /// Mode: requests arrive and are executed, and their replies are lost: each connection gets the
+    /// beginning of a string of a terabyte instead, and more and more of it, 16 KiB in a millisecond.
+    pub fn endless_replies(&self) {
+        self.order(Order::Mode(Mode::Endless));
     }
 
     /// Closes all present connections; new ones work.

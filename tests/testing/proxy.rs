@@ -242,6 +242,23 @@ fn replies_one_byte_at_a_time() -> Outcome {
 }
 
 #[test]
+fn replies_without_end() -> Outcome {
+    let (proxy, key) = proxy_and_key()?;
+    let mut client = Client::connect(proxy.addr())?;
+    proxy.endless_replies();
+    client.send(&format!("INCR {key}"))?;
+    let length: u64 = client.line()?.strip_prefix('$').ok_or("no string")?.parse()?;
+    let mut some = vec![0; 1_000_000];
+    assert!(length > some.len() as u64);
+    client.0.read_exact(&mut some)?;
+    assert_eq!(value(&key).as_deref(), Some("1"), "it was done");
+    proxy.pass();
+    client.rest()?;
+    assert_eq!(Client::connect(proxy.addr())?.ask("PING")?, "+PONG");
+    Ok(())
+}
+
+#[test]
 fn answers_garbage() -> Outcome {
     let (proxy, key) = proxy_and_key()?;
     let mut present = Client::connect(proxy.addr())?;
