@@ -16,7 +16,7 @@ with_clock = skip=; if clock=$$(tools/get-faketime); then export LIBFAKETIME="$$
 behaviour = $(patsubst tests/%.rs,--test %,$(shell grep -l '^use support::target' tests/*.rs))
 
 .DEFAULT_GOAL := help
-.PHONY: behaviour help server servers tour test test-behaviour test-all matrix histories storm fuzz bench failover bench-all lint doc ci
+.PHONY: behaviour help server servers tour test test-behaviour test-all matrix histories faults storm fuzz bench failover bench-all lint doc ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -53,6 +53,9 @@ matrix: ## all tests on each server, alone, with Sentinel and as a cluster: targ
 
 histories: ## 100,000 acquisitions of locks, while everything around them breaks
 	@$(with_server) HISTORIES=$${HISTORIES:-100000} $(CARGO) test --test histories -- --nocapture
+
+faults: ## what each fault does to each operation: docs/faults.md
+	@$(with_server) FAULTS_TABLE=write $(CARGO) test --test fault_table
 
 storm: ## five minutes of every operation at full rate, while the server dies every ten seconds
 	@$(with_server) STORM=$${STORM:-300} $(CARGO) test --test storm -- --nocapture
