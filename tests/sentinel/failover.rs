@@ -106,7 +106,8 @@ async fn a_primary_that_stands_still_is_left_for_the_one_that_is_promoted() {
 #[tokio::test]
 async fn an_idle_handle_follows_the_word_of_a_sentinel() {
     let group = SentinelGroup::start().unwrap();
-    let redis = patient(&group).await;
+    let redis = quick(group.url()).client_name("idle").call_deadline(LONG).build().unwrap();
+    redis.connected().await;
     let last = group.primary().unwrap();
     last.pause().unwrap();
     let now = group.wait_for_primary_other_than(last, HANG).unwrap();
