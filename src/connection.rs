@@ -58,9 +58,9 @@ pub(crate) use push::{Ear, Push};
 /// calls of its own slots only. A handle made [from](#trait-implementations) a connection of the
 /// caller's keeps that connection's own behaviour.
 ///
-/// Every call has one deadline in all (250 ms by default), over every step that it takes. While
-/// there is no connection a call fails at once; while one is being made it waits for it within its
-/// deadline.
+/// Every call has one deadline in all (250 ms by default), over every step that it takes. While the
+/// first connection is being made, or the next after one was cut, a call waits for it within its
+/// deadline. While a node is away calls to it fail at once: see [`circuits`](Self::circuits).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -159,8 +159,14 @@ impl Redis {
         }
     }
 
-    /// The circuits of this handle's nodes, and each change of them: also a failover by Sentinels, which is
-    /// one circuit as they name one primary.
+    /// The circuits of this handle's nodes, and each change of them. A server has one, and so has the
+    /// primary that Sentinels name, whichever that is; a cluster has one for each primary.
+    ///
+    /// One opens when a call had no answer within its deadline and no other had one meanwhile; when the
+    /// connection is refused; and when the node answers `LOADING`, `READONLY`, `MASTERDOWN` or
+    /// `CLUSTERDOWN`. While it is open calls fail at once with [`Error::Unavailable`], and one probe at a
+    /// time finds out whether the node is back: a `PING`, or an attempt to connect. With a connection
+    /// of the caller's, one call at a time is the probe.
     ///
     /// Do not keep what [`borrow`](watch::Receiver::borrow) gives: calls wait for it.
     ///

@@ -30,6 +30,7 @@
 //! - [`refresh`]: [`RefreshTokens`], the rotation of [`RefreshToken`]s.
 //! - [`script`]: [`Script`], [`ScriptLibrary`] and [`scripts!`], for this crate's scripts and yours.
 //! - [`Redis`] and [`RedisBuilder`]: one handle over a server, or over a connection of yours.
+//! - [`circuit`]: whether calls go to a node, or fail at once.
 //! - [`key`]: how keys are spelt, and what may become one.
 //! - [`Error`]: one for the crate; a refusal is a value and never one. [`ExposedError`]: the same with what
 //!   is exposed, where something was not revoked, rotated or reset.
@@ -40,7 +41,7 @@
 
 pub mod adapter;
 pub mod cache;
-/// The circuits of a handle's nodes: see [`Redis::circuits`].
+/// Whether calls go to a node, or fail at once: see [`Redis::circuits`].
 pub mod circuit {
     pub use crate::connection::{Circuit, CircuitState, Circuits};
 }
