@@ -82,6 +82,8 @@ lint: ## formatting, and clippy for every set of features, warnings refused
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --no-default-features -- -D warnings
 	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --features metrics -- -D warnings
+	$(CARGO) clippy --features spans -- -D warnings
 	$(CARGO) fmt --manifest-path benches/peers/Cargo.toml --check
 	$(CARGO) clippy $(peers) -- -D warnings
 

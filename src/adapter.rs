@@ -13,6 +13,7 @@ use crate::connection::Redis;
 use crate::error::{Error, Result};
 use crate::key::check_key;
 use crate::lock::{Acquire, Leases, LockToken};
+use crate::observe;
 use crate::releases::Releases;
 use health::{Call, Counters};
 use held::{Held, Hold};
@@ -155,18 +156,20 @@ impl RedisCacheAdapter {
     ///
     /// What [`get`](CacheAdapter::get) counts as rejected: as [`Cache::read`].
     pub async fn read(&self, key: &str) -> Result<Read> {
+        let observed = observe::Read::begin();
         let read = match self.missed.withholds(key) {
             true => {
                 // A caller that tries again at once must not starve what makes up for it.
                 tokio::task::consume_budget().await;
                 check_key(key).map(|()| self.withheld())
             }
-            false => match self.cache.read(key).await {
+            false => match self.cache.read_unobserved(key).await {
                 // It was missed while this was on its way.
                 Ok(Read::Hit(_)) if self.missed.withholds(key) => Ok(self.withheld()),
                 read => read,
             },
         };
+        observed.end(Read::came_to(&read));
         match &read {
             Ok(Read::Degraded(error)) | Err(error) => self.counters.failed(Call::Get, error),
             Ok(Read::Hit(_) | Read::Miss) => {}

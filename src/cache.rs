@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::connection::{Deadline, Redis};
 use crate::error::{Error, Result, SlotFailure};
 use crate::key::{check_key, millis, slot};
+use crate::observe;
 use crate::script::{Operation, decode, own};
 
 static DELETE_MANY: Operation = Operation::new(|| own("cache/delete_many"));
@@ -73,6 +74,13 @@ impl Cache {
     /// [`Error::Server`] with `WRONGTYPE` where it holds no string; [`Error::Reply`] where that is
     /// not UTF-8; [`Error::Unavailable`] or [`Error::Unanswered`].
     pub async fn get(&self, key: &str) -> Result<Option<String>> {
+        let observed = observe::Read::begin();
+        let got = self.fetch(key).await;
+        observed.end(came_to(got.as_ref().map(Option::is_some)));
+        got
+    }
+
+    async fn fetch(&self, key: &str) -> Result<Option<String>> {
         let reply = self.redis.command(&self.on("GET", key, 0)?).await?;
         decode("GET", reply)
     }
@@ -85,7 +93,15 @@ impl Cache {
     /// What would also fail on a sound server: of those of [`get`](Self::get) all but
     /// [`Error::Unavailable`], [`Error::Unanswered`] and [`Error::Server`] without `WRONGTYPE`.
     pub async fn read(&self, key: &str) -> Result<Read> {
-        match self.get(key).await {
+        let observed = observe::Read::begin();
+        let read = self.read_unobserved(key).await;
+        observed.end(Read::came_to(&read));
+        read
+    }
+
+    /// The same, for whoever observes what is made of it.
+    pub(crate) async fn read_unobserved(&self, key: &str) -> Result<Read> {
+        match self.fetch(key).await {
             Ok(Some(value)) => Ok(Read::Hit(value)),
             Ok(None) => Ok(Read::Miss),
             Err(error) if error.is_rejection() => Err(error),
@@ -202,6 +218,26 @@ impl Cache {
 
     pub(crate) fn redis(&self) -> &Redis {
         &self.redis
+    }
+}
+
+impl Read {
+    /// What a read came to, in one word.
+    pub(crate) fn came_to(read: &Result<Self>) -> &'static str {
+        match read {
+            Ok(Self::Hit(_)) => came_to(Ok(true)),
+            Ok(Self::Miss) => came_to(Ok(false)),
+            Ok(Self::Degraded(error)) | Err(error) => came_to(Err(error)),
+        }
+    }
+}
+
+fn came_to(hit: Result<bool, &Error>) -> &'static str {
+    match hit {
+        Ok(true) => "hit",
+        Ok(false) => "miss",
+        Err(error) if error.is_rejection() => "rejected",
+        Err(_) => "degraded",
     }
 }
 

@@ -34,6 +34,7 @@ use tokio::sync::watch;
 use crate::error::Error;
 use crate::error::Result;
 use crate::key::{Keys, Layout, check_prefix, slot};
+use crate::observe;
 use circuit::Panel;
 use cluster::{Cluster, Node};
 use deadline::{DEFAULT_CALL_DEADLINE, check_deadline};
@@ -274,8 +275,11 @@ impl Redis {
     /// Sends one command within a deadline of its own.
     pub(crate) async fn command(&self, cmd: &Cmd) -> Result<Value> {
         let (deadline, mut sent) = (self.deadline(), Sent::default());
+        let observed = observe::Call::command(cmd);
         let outcome = self.command_within(cmd, deadline, &mut sent).await;
-        outcome.map_err(|error| sent.weigh(error, deadline))
+        let outcome = outcome.map_err(|error| sent.weigh(error, deadline));
+        observed.end(&outcome);
+        outcome
     }
 
     /// Sends one command within `deadline`, on a cluster to where its first key is. An error reply is
@@ -330,7 +334,12 @@ impl Redis {
     /// error.
     pub(crate) async fn everywhere(&self, cmd: &Cmd) -> Result<Vec<Value>> {
         match &self.backend {
-            Backend::Cluster(cluster) => cluster.call_all(cmd, self.deadline()).await,
+            Backend::Cluster(cluster) => {
+                let observed = observe::Call::command(cmd);
+                let outcome = cluster.call_all(cmd, self.deadline()).await;
+                observed.end(&outcome);
+                outcome
+            }
             _ => Ok(vec![self.command(cmd).await?]),
         }
     }

@@ -108,6 +108,7 @@ pub struct LockLost;
 
 impl LockGuard {
     fn new(hold: Arc<Hold>, keeping: Option<Keeping>, pending: Pending) -> Self {
+        hold.begin();
         Self { hold, keeping, pending: Some(pending) }
     }
 

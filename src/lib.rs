@@ -15,7 +15,8 @@
 //!                  └─ connection
 //!                              the handle, its deadlines and its reconnect loop
 //!                      └─ key  patterns, TTLs, layouts, slots, checks of input
-//!                          └─ error, clock
+//!                          └─ observe, error, clock
+//!                              what is watched: metrics and spans
 //! ```
 //!
 //! - [`adapter`]: [`CacheAdapter`], the seven operations that never fail, and [`RedisCacheAdapter`].
@@ -34,6 +35,7 @@
 //! - [`key`]: how keys are spelt, and what may become one.
 //! - [`Error`]: one for the crate; a refusal is a value and never one. [`ExposedError`]: the same with what
 //!   is exposed, where something was not revoked, rotated or reset.
+//! - `metrics`, with the feature of that name: what is counted and measured, by its names.
 //! - `testing`, with the feature of that name: real servers for anyone's tests. It stands beside the
 //!   others and uses none of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -55,6 +57,10 @@ pub mod guard;
 pub mod key;
 pub mod limiter;
 pub mod lock;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
+mod observe;
 mod random;
 pub mod rate;
 pub mod refresh;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crate::circuit::CircuitState;
 use crate::error::Error;
+use crate::observe;
 
 /// How an adapter is, and what it swallowed and refused since it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,19 @@ pub(super) enum Call {
     ReleaseLock,
 }
 
+impl Call {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Set => "set",
+            Self::Delete => "delete",
+            Self::DeleteMany => "delete_many",
+            Self::AcquireLock => "acquire_lock",
+            Self::ReleaseLock => "release_lock",
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     swallowed: [AtomicU64; 6],
@@ -77,10 +91,12 @@ pub(super) struct Counters {
 impl Counters {
     /// Counts a call whose error goes no further.
     pub(super) fn failed(&self, call: Call, error: &Error) {
-        let counts = match error.is_rejection() {
+        let is_rejection = error.is_rejection();
+        let counts = match is_rejection {
             true => &self.rejected,
             false => &self.swallowed,
         };
+        observe::fell_back(call.name(), is_rejection);
         counts[call as usize].fetch_add(1, Ordering::Relaxed);
     }
 

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::key::{Pattern, check_key};
+use crate::observe;
 use table::{Owed, Table};
 
 /// The deletes that an adapter owes. While there are any, a task tries to do them; it ends with the adapter
@@ -32,6 +33,8 @@ struct Shared {
 impl Missed {
     pub(super) fn new(cache: Cache, at_most: usize) -> Self {
         let longest = Pattern::ALL.map(|pattern| AtomicU64::new(as_millis(pattern.ttl())));
+        // What is nothing is to be seen as well.
+        observe::deletes_pending(0, 0);
         let (table, owed) = (Mutex::new(Table::new(at_most)), AtomicUsize::new(0));
         Self(Arc::new(Shared { cache, table, owed, longest }))
     }
@@ -57,7 +60,7 @@ impl Missed {
                 let lives = Duration::from_millis(longest.load(Ordering::Relaxed));
                 table.add(key, self.0.slot(key), is_away, lives);
             }
-            self.0.owed.store(table.owed(), Ordering::SeqCst);
+            self.0.note(&table);
         }
         self.see_to_it();
     }
@@ -133,7 +136,7 @@ impl Shared {
     fn all(&self) -> Owed {
         let mut table = self.table();
         let all = table.all();
-        self.owed.store(table.owed(), Ordering::SeqCst);
+        self.note(&table);
         all
     }
 
@@ -141,7 +144,13 @@ impl Shared {
     fn settle(&self, change: impl FnOnce(&mut Table)) {
         let mut table = self.table();
         change(&mut table);
-        self.owed.store(table.owed(), Ordering::SeqCst);
+        self.note(&table);
+    }
+
+    /// How much is owed, for those who look at no more than that.
+    fn note(&self, table: &Table) {
+        let now = table.owed();
+        observe::deletes_pending(self.owed.swap(now, Ordering::SeqCst), now);
     }
 }
 
@@ -149,6 +158,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let owed = self.table().owed();
         if owed > 0 {
+            observe::deletes_pending(owed, 0);
             tracing::warn!(owed, "an adapter is gone that could not delete all it was told to");
         }
     }

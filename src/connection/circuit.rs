@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
+use crate::observe;
+
 /// Whether calls go to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CircuitState {
@@ -100,6 +102,7 @@ impl Panel {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (state, since) = (CircuitState::Closed, SystemTime::now());
         let circuit = Circuit { node: node.into(), state, since, why: None };
+        observe::circuit(&circuit.node, None, Some(state as usize));
         self.circuits.send_modify(|circuits| circuits.0.push((id, circuit)));
         Breaker { panel: Arc::clone(self), id }
     }
@@ -134,6 +137,7 @@ impl Breaker {
                 return false;
             }
             circuit.state = state;
+            observe::circuit(&circuit.node, Some(was as usize), Some(state as usize));
             if was_closed || state == CircuitState::Closed {
                 circuit.since = SystemTime::now();
             }
@@ -149,7 +153,14 @@ impl Breaker {
 
 impl Drop for Breaker {
     fn drop(&mut self) {
-        self.panel.circuits.send_modify(|circuits| circuits.0.retain(|(id, _)| *id != self.id));
+        let is_other = |(id, circuit): &(u64, Circuit)| {
+            let is_other = *id != self.id;
+            if !is_other {
+                observe::circuit(&circuit.node, Some(circuit.state as usize), None);
+            }
+            is_other
+        };
+        self.panel.circuits.send_modify(|circuits| circuits.0.retain(is_other));
     }
 }
 

@@ -7,6 +7,7 @@ use redis::{Cmd, Value};
 use super::cluster::{Cluster, Node};
 use super::{Backend, Redis};
 use crate::error::{Error, Result};
+use crate::observe;
 
 /// A server with keys of its own: all of them, or a part of a cluster's.
 pub(crate) struct Place<'a> {
@@ -40,7 +41,12 @@ impl Place<'_> {
     /// Sends one command there, within a deadline of its own.
     pub(crate) async fn command(&self, cmd: &Cmd) -> Result<Value> {
         match &self.node {
-            Some((cluster, node)) => cluster.call_on(node, cmd, self.redis.deadline()).await,
+            Some((cluster, node)) => {
+                let observed = observe::Call::command(cmd);
+                let outcome = cluster.call_on(node, cmd, self.redis.deadline()).await;
+                observed.end(&outcome);
+                outcome
+            }
             None => self.redis.command(cmd).await,
         }
     }

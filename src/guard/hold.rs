@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use crate::clock::{Moment, trusted};
 use crate::key::Fence;
 use crate::lock::{Extend, Leases, LockToken};
+use crate::observe::Held;
 
 /// The timers of the runtime do not count a suspend: whoever waits for the clock looks at it again
 /// after so long.
@@ -33,6 +34,8 @@ struct State {
     until: Option<Moment>,
     /// The longest lease that was asked for.
     longest: Duration,
+    /// For how long a guard has it.
+    held: Held,
 }
 
 impl Hold {
@@ -45,7 +48,7 @@ impl Hold {
         ttl: Duration,
         until: Moment,
     ) -> Self {
-        let state = Mutex::new(State { until: Some(until), longest: ttl });
+        let state = Mutex::new(State { until: Some(until), longest: ttl, held: Held::not_yet() });
         Self { leases, key, token, fence, ttl, state, changed: Notify::new() }
     }
 
@@ -58,9 +61,30 @@ impl Hold {
         self.remaining().is_zero()
     }
 
-    /// The lock is no longer ours, or no longer wanted.
+    /// A guard has it from now on.
+    pub(super) fn begin(&self) {
+        self.state().held.begin();
+    }
+
+    /// The lock is no longer wanted.
     pub(super) fn end(&self) {
-        self.state().until = None;
+        let mut state = self.state();
+        if !state.remaining().is_zero() {
+            state.until = None;
+            state.held.released();
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The lock is no longer ours.
+    pub(super) fn lose(&self) {
+        let mut state = self.state();
+        if !state.remaining().is_zero() {
+            state.until = None;
+            state.held.lost(Moment::now());
+        }
+        drop(state);
         self.changed.notify_waiters();
     }
 
@@ -86,7 +110,7 @@ impl Hold {
     /// What an extend came to that was asked for at `started`. Too late an answer changes nothing.
     pub(super) fn extended(&self, started: Moment, outcome: Extend) {
         match outcome {
-            Extend::NotOurs => self.end(),
+            Extend::NotOurs => self.lose(),
             Extend::Extended { left } => {
                 let mut state = self.state();
                 // A server whose clock went back has more left, until it is put right.
@@ -111,9 +135,11 @@ impl Hold {
 impl State {
     /// A deadline that has passed ends it, so that nothing brings it back.
     fn remaining(&mut self) -> Duration {
-        let left = self.until.map_or(Duration::ZERO, |until| until.since(Moment::now()));
+        let Some(until) = self.until else { return Duration::ZERO };
+        let left = until.since(Moment::now());
         if left.is_zero() {
             self.until = None;
+            self.held.lost(until);
         }
         left
     }

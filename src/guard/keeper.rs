@@ -11,6 +11,7 @@ use super::hold::{Hold, RECHECK};
 use crate::clock::Moment;
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::lock::{Extend, LockToken};
+use crate::observe;
 
 /// The most leases of one call: the server does nothing else meanwhile.
 const BATCH: usize = 100;
@@ -96,6 +97,13 @@ impl Keeper {
         let mut table = self.table();
         let Some(kept) = table.kept.get_mut(&id) else { return };
         kept.is_asked = false;
+        let slack = kept.hold.remaining();
+        match outcome {
+            Ok(Extend::NotOurs) => observe::renewed("lost", None),
+            Ok(_) if slack.is_zero() => observe::renewed("lost", Some(slack)),
+            Ok(_) => observe::renewed("renewed", Some(slack)),
+            Err(error) => observe::renewed(observe::failure(error), None),
+        }
         match outcome {
             Ok(outcome) => {
                 kept.is_refused = false;
@@ -109,7 +117,7 @@ impl Keeper {
             }
             // Something else is where the lock was.
             Err(error) if error.server_kind() == Some(ServerErrorKind::WrongType) => {
-                kept.hold.end();
+                kept.hold.lose();
             }
             Err(error) => {
                 if is_refusal(error) && !kept.is_refused {

@@ -17,6 +17,7 @@ use crate::clock::Moment;
 use crate::connection::Redis;
 use crate::error::{Error, Result};
 use crate::lock::{Leases, LockInfo};
+use crate::observe;
 use crate::releases::{Pending, Releases};
 
 /// How many locks are released in the background at a time.
@@ -183,11 +184,17 @@ impl Locks {
         let ends = Instant::now() + max_wait.min(FAR);
         let wait = Wait { came: Moment::now(), ttl, ends };
         let _under_way = self.begin()?;
+        let observed = observe::Wait::begin();
         let waited = tokio::select! {
-            waited = self.wait(key, &wait) => waited?,
-            () = self.shared.closing() => return Err(closed()),
+            waited = self.wait(key, &wait) => waited,
+            () = self.shared.closing() => Err(closed()),
         };
-        Ok(match waited {
+        observed.end(match &waited {
+            Ok(Waited::Acquired(..) | Waited::Granted(..)) => "acquired",
+            Ok(Waited::Held { .. }) => "held",
+            Err(error) => observe::failure(error),
+        });
+        Ok(match waited? {
             Waited::Acquired(hold, pending) => self.guard(hold, pending),
             Waited::Granted(hold, pending) => {
                 let keeping = self.shared.keeper.take_up(&hold, !self.renews);

@@ -10,6 +10,7 @@ use super::reply::{FromReply, decode};
 use crate::connection::{Deadline, Redis, Sent, Turn};
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::key::slot;
+use crate::observe;
 
 /// Words before the keys: EVALSHA, the hash, the number of keys.
 const HEAD: usize = 3;
@@ -129,14 +130,21 @@ impl<'a> Call<'a> {
     /// With debug assertions, where a name of the header is not bound.
     pub async fn run<T: FromReply>(self) -> Result<T> {
         self.expect_all();
+        let observed = observe::Call::script(self.script.name());
+        let outcome = self.carry_out().await;
+        let outcome = outcome.and_then(|reply| decode(self.script.name(), reply));
+        observed.end(&outcome);
+        outcome
+    }
+
+    async fn carry_out(&self) -> Result<Value> {
         if self.redis.is_cluster() {
             self.check_slots()?;
         }
         let deadline = self.deadline.unwrap_or_else(|| self.redis.deadline());
         let mut sent = Sent::default();
         let reply = self.send(deadline, &mut sent).await;
-        let reply = reply.map_err(|error| sent.weigh(error, deadline))?;
-        decode(self.script.name(), reply)
+        reply.map_err(|error| sent.weigh(error, deadline))
     }
 
     async fn send(&self, deadline: Deadline, sent: &mut Sent) -> Result<Value> {
@@ -164,6 +172,7 @@ impl<'a> Call<'a> {
         };
         let eval = self.eval();
         self.redis.loaded_script();
+        observe::script_loaded(self.script.name());
         let reply = self.redis.command_at_once(&eval, deadline, sent).await;
         // An error of the script itself came from a script that is there now. Where the keys of this
         // call are apart on a cluster it is not, and the others find that out for themselves.
