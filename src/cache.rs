@@ -181,7 +181,9 @@ impl Cache {
         let mut calls = JoinSet::new();
         for (slot, keys) in slots {
             let cache = self.clone();
-            calls.spawn(async move { (cache.delete_within(&keys, deadline).await, slot, keys) });
+            calls.spawn(observe::inherit(async move {
+                (cache.delete_within(&keys, deadline).await, slot, keys)
+            }));
         }
         let (mut deleted, mut failed) = (0, Vec::new());
         for (outcome, slot, keys) in calls.join_all().await {

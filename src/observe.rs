@@ -27,12 +27,16 @@ use crate::error::{Error, Result};
 
 pub(crate) use measure::{Held, Read, Wait};
 pub(crate) use measure::{circuit, deletes_pending, fell_back, renewed, script_loaded};
+pub(crate) use span::inherit;
 
 /// A call under way. Unless it is told how it ended, it was cancelled.
 pub(crate) struct Call {
     measured: measure::Call,
     spanned: span::Call,
 }
+
+#[cfg(not(any(feature = "metrics", feature = "spans")))]
+const _: () = assert!(size_of::<Call>() == 0 && size_of::<(Read, Wait, Held)>() == 0);
 
 impl Call {
     /// Of a script.

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::{Held, Leases};
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::key::check_key;
+use crate::observe;
 use crate::scan::{Scan, literally};
 
 /// How many locks are looked at at a time.
@@ -34,7 +35,7 @@ impl Leases {
             let mut calls = JoinSet::new();
             for key in keys {
                 let (leases, key) = (self.clone(), key.clone());
-                calls.spawn(async move { (leases.peek(&key).await, key) });
+                calls.spawn(observe::inherit(async move { (leases.peek(&key).await, key) }));
             }
             for (held, key) in calls.join_all().await {
                 match held {

@@ -3,12 +3,17 @@
 //! [databases](https://opentelemetry.io/docs/specs/semconv/db/database-spans/).
 
 use tracing::field::{Empty, debug};
-use tracing::{Span, info_span};
+use tracing::{Instrument, Span, info_span};
 
 use crate::error::Error;
 
 /// What came of something that was dropped before it had ended.
 const CANCELLED: &str = "cancelled";
+
+/// A part of a call that a task of its own does: its spans are within the present one.
+pub(crate) fn inherit<F: Future>(part: F) -> impl Future<Output = F::Output> {
+    part.in_current_span()
+}
 
 /// From when it begins until it is dropped. It is not entered: a call mostly waits.
 pub(super) struct Call {

@@ -2,6 +2,11 @@
 
 use crate::error::Error;
 
+#[inline(always)]
+pub(crate) fn inherit<F: Future>(part: F) -> F {
+    part
+}
+
 pub(super) struct Call;
 
 impl Call {

@@ -2,22 +2,16 @@
 
 use auth_adapter_redis::Cache;
 use auth_adapter_redis::lock::Leases;
+use auth_adapter_redis::testing::Cluster;
+use tracing::Instrument;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-use super::support::Log;
+use super::support::{Log, events_and};
 use super::*;
 
 /// The spans of this thread, each in the line with which it ends.
 fn spans() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_span_events(FmtSpan::CLOSE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    (log, tracing::subscriber::set_default(subscriber))
+    events_and(FmtSpan::CLOSE)
 }
 
 #[tokio::test]
@@ -65,4 +59,17 @@ async fn what_failed_says_why_and_what_was_dropped_has_ended() {
     let delete = of("DEL");
     assert!(delete.contains("error.type=\"unavailable\""), "{delete}");
     assert!(!log.text().contains(PRIVATE));
+}
+
+/// One call for each slot, in a task of its own.
+#[tokio::test]
+async fn those_of_a_call_over_many_slots_are_within_its_callers() {
+    let (log, _listening) = spans();
+    let cluster = Cluster::builder().replicas_each(0).start().unwrap();
+    let cache = Cache::new(connected(private(cluster.url())).await);
+    let callers = tracing::info_span!("logout");
+    let delete = cache.delete_many_by_slot(&["private-1", "private-2"]);
+    delete.instrument(callers).await.unwrap();
+    let within = "logout:redis.call{otel.kind=\"client\" otel.name=\"cache/delete_many\"";
+    assert_eq!(log.count(within), 2, "{}", log.text());
 }

@@ -14,6 +14,7 @@ use auth_adapter_redis::{Error, ExposedError, Redis, RedisBuilder, Script, Serve
 use target::{Own, Place, own, shared};
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Longer than any test runs.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -201,6 +202,11 @@ pub async fn until(mut holds: impl FnMut() -> bool) {
 
 /// The events that this thread emits as long as the guard lives.
 pub fn events() -> (Log, tracing::subscriber::DefaultGuard) {
+    events_and(FmtSpan::NONE)
+}
+
+/// The same, and so much of spans.
+pub fn events_and(spans: FmtSpan) -> (Log, tracing::subscriber::DefaultGuard) {
     /// With one subscriber alone `tracing` asks only the thread that comes by an event first
     /// whether anyone wants it, which may be another test's.
     static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
@@ -209,6 +215,7 @@ pub fn events() -> (Log, tracing::subscriber::DefaultGuard) {
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::INFO)
+        .with_span_events(spans)
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
