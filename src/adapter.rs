@@ -42,8 +42,9 @@ pub trait CacheAdapter: Send + Sync {
     /// dropped halfway is finished in the background.
     async fn delete(&self, key: &str);
 
-    /// Deletes all these keys at one instant; on a cluster at one instant for each slot. Redis
-    /// away: as for [`delete`](Self::delete).
+    /// Deletes all these keys at one instant; on a cluster at one instant for each slot. Where one of them
+    /// is no key nothing is deleted. Redis away: as for [`delete`](Self::delete), a thousand at one
+    /// instant.
     async fn delete_many(&self, keys: &[&str]);
 
     /// Takes the lock at `key` for `ttl`; whether it was free. The token stays inside. Redis away:
@@ -122,8 +123,8 @@ impl RedisCacheAdapter {
 
     /// The same adapter that remembers so many keys at the most which could not be deleted, by default
     /// 10,000. Past that whole patterns of [`Keys`](crate::key::Keys) are not read until all their keys
-    /// are deleted, and a key of none of them not until 30 days have passed, or the longest TTL that this
-    /// adapter was given for such a key.
+    /// are deleted, and a key of none of them, or with a colon in its id, not until 30 days have passed, or
+    /// the longest TTL that this adapter was given for such a key.
     pub fn with_missed_deletes(self, at_most: usize) -> Self {
         self.missed.at_most(at_most);
         self

@@ -262,6 +262,11 @@ impl Redis {
         }
     }
 
+    /// Whether its connections are the caller's own affair.
+    pub(crate) fn is_given(&self) -> bool {
+        matches!(self.backend, Backend::Given(_))
+    }
+
     /// Asks the server whether it answers, on a cluster every primary, side by side: one round trip.
     /// A node that answers may still refuse keys, as while its cluster is down.
     ///

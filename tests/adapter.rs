@@ -3,6 +3,8 @@
 #[path = "adapter/missed.rs"]
 mod missed;
 mod support;
+#[path = "adapter/swept.rs"]
+mod swept;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -284,6 +284,41 @@ mod opens {
         closes(&redis).await;
     }
 
+    /// Whoever may not ask finds out by the next write.
+    #[tokio::test]
+    async fn a_server_that_is_a_primary_again_for_a_user_who_may_not_ask_for_its_role() {
+        let server = Server::builder().acl("user u on >pw ~* &* +@all -role").start().unwrap();
+        let redis = handle(server.url().replace("redis://", "redis://u:pw@")).await;
+        let cache = Cache::new(redis.clone());
+        server.command(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
+        assert_server(cache.set("k", "v", LONG).await, ServerErrorKind::ReadOnly);
+        server.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+        let back = async { while cache.set("k", "v", LONG).await.is_err() {} };
+        tokio::time::timeout(HANG, back).await.expect("it writes again");
+    }
+
+    /// However many calls come to the same at once.
+    #[tokio::test]
+    async fn a_callers_connection_once_for_one_stall() {
+        let server = Server::start().unwrap();
+        let client = Client::open(server.url()).unwrap();
+        let given = client.get_multiplexed_async_connection().await.unwrap();
+        let redis = Redis::from(given).with_call_deadline(DEADLINE).unwrap();
+        redis.ping().await.unwrap();
+        server.pause().unwrap();
+        let mut stalled = tokio::task::JoinSet::new();
+        for _ in 0..TASKS {
+            let redis = redis.clone();
+            stalled.spawn(async move { redis.ping().await.unwrap_err() });
+        }
+        stalled.join_all().await;
+        server.resume().unwrap();
+        let began = Instant::now();
+        comes_alive(&redis).await;
+        // As after one failure: 64 of them would be two seconds.
+        assert!(began.elapsed() < Duration::from_millis(800), "{:?}", began.elapsed());
+    }
+
     #[tokio::test]
     async fn a_callers_connection_by_a_call_as_probe() {
         let server = Server::start().unwrap();
@@ -361,6 +396,40 @@ mod stays_closed {
         proxy.pass();
         redis.ping().await.unwrap();
         assert!(!circuits.has_changed().unwrap());
+    }
+
+    /// A clone with little patience says little of a server that is slow.
+    #[tokio::test]
+    async fn where_one_handle_has_less_patience_than_the_others() {
+        let server = Server::start().unwrap();
+        let proxy = Proxy::to(&server).unwrap();
+        let client = Client::open(proxy.url()).unwrap();
+        let given = client.get_multiplexed_async_connection().await.unwrap();
+        for redis in [Redis::from(given), handle(proxy.url()).await] {
+            let hurried = redis.clone().with_call_deadline(Duration::from_millis(1)).unwrap();
+            redis.ping().await.unwrap();
+            proxy.delay(Duration::from_millis(10));
+            let mut circuits = redis.circuits();
+            circuits.mark_unchanged();
+            for _ in 0..20 {
+                hurried.ping().await.unwrap_err();
+                redis.ping().await.unwrap();
+            }
+            assert!(!circuits.has_changed().unwrap(), "{:?}", circuits.borrow());
+            proxy.pass();
+        }
+    }
+
+    /// And the one that made the handle does not keep the others from a new connection.
+    #[tokio::test]
+    async fn where_the_first_handle_has_too_little_patience_for_its_server() {
+        let server = Server::start().unwrap();
+        let proxy = Proxy::to(&server).unwrap();
+        proxy.delay(Duration::from_millis(40));
+        let builder = quick(proxy.url()).call_deadline(Duration::from_millis(20));
+        let patient = builder.build().unwrap().with_call_deadline(LONG).unwrap();
+        tokio::time::timeout(HANG, patient.connected()).await.expect("it connects");
+        patient.ping().await.unwrap();
     }
 
     /// A slow answer among others is that call's own misfortune.

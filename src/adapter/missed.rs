@@ -11,8 +11,9 @@ use tokio::runtime::Handle;
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::key::{Pattern, check_key};
+use crate::key::{Pattern, check_key, millis};
 use crate::observe;
+use replay::Task;
 use table::{Owed, Table};
 
 /// The deletes that an adapter owes. While there are any, a task tries to do them; it ends with the adapter
@@ -23,6 +24,8 @@ pub(super) struct Missed(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     cache: Cache,
+    /// Where the adapter was made.
+    runtime: Option<Handle>,
     table: Mutex<Table>,
     /// How much is owed: all that a read looks at while that is nothing.
     owed: AtomicUsize,
@@ -36,7 +39,8 @@ impl Missed {
         // What is nothing is to be seen as well.
         observe::deletes_pending(0, 0);
         let (table, owed) = (Mutex::new(Table::new(at_most)), AtomicUsize::new(0));
-        Self(Arc::new(Shared { cache, table, owed, longest }))
+        let runtime = Handle::try_current().ok();
+        Self(Arc::new(Shared { cache, runtime, table, owed, longest }))
     }
 
     /// Remembers no more than so many keys from now on.
@@ -44,10 +48,12 @@ impl Missed {
         self.0.table().at_most = keys;
     }
 
-    /// Notes that a key may live for so long.
+    /// Notes that a key may live for so long, if a server would take that.
     pub(super) fn lives(&self, key: &str, ttl: Duration) {
-        let longest = &self.0.longest[Pattern::of(key) as usize];
-        longest.fetch_max(as_millis(ttl), Ordering::Relaxed);
+        if let Ok(ttl) = millis("TTL", ttl) {
+            let longest = &self.0.longest[Pattern::of(key) as usize];
+            longest.fetch_max(ttl, Ordering::Relaxed);
+        }
     }
 
     /// These keys were to be deleted, and this came of it.
@@ -87,14 +93,19 @@ impl Missed {
 
     /// Has a task at work, where there is a runtime.
     fn see_to_it(&self) {
-        let mut table = self.0.table();
-        if table.has_task || table.owed() == 0 {
+        // That of the adapter goes on when a short one of a caller's ends.
+        let Some(runtime) = self.0.runtime.clone().or_else(|| Handle::try_current().ok()) else {
             return;
-        }
-        if let Ok(runtime) = Handle::try_current() {
+        };
+        {
+            let mut table = self.0.table();
+            if table.has_task || table.owed() == 0 {
+                return;
+            }
             table.has_task = true;
-            runtime.spawn(replay::run(Arc::downgrade(&self.0)));
         }
+        // A runtime that has ended drops it, which says so in the table.
+        drop(runtime.spawn(replay::run(Task::new(&self.0))));
     }
 }
 

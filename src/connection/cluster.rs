@@ -159,6 +159,16 @@ impl Cluster {
         Ok(self.primaries())
     }
 
+    /// The primaries, as a node tells them now: one for each slot.
+    pub(super) async fn ask_primaries(&self, deadline: Deadline) -> Result<Vec<Arc<Node>>> {
+        let asked = deadline.bound(self.discovery.refresh()).await?;
+        asked.map_err(Error::Unavailable)?;
+        match &*self.discovery.view() {
+            View::Known(map) if map.is_complete() => Ok(map.primaries().to_vec()),
+            _ => Err(Error::Unavailable("a slot has no primary".to_owned())),
+        }
+    }
+
     /// The primary that serves this slot, as far as is known.
     pub(super) fn node_of(&self, slot: u16) -> Option<Arc<Node>> {
         match &*self.discovery.view() {

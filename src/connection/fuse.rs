@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use redis::Value;
 use tokio::time::Instant;
@@ -16,6 +17,8 @@ pub(super) struct Fuse {
     name: &'static str,
     open: Mutex<Option<Open>>,
     answers: AtomicU64,
+    /// The longest that a call was to wait, in microseconds: one that was given little says little.
+    patience: AtomicU64,
     backoff: Backoff,
     breaker: Breaker,
 }
@@ -36,14 +39,15 @@ pub(super) struct Pass<'a> {
 
 impl Fuse {
     pub(super) fn new(name: &'static str, panel: &Arc<Panel>, backoff: Backoff) -> Self {
-        let (open, answers, breaker) = (Mutex::default(), AtomicU64::new(0), panel.add(name));
-        Self { name, open, answers, backoff, breaker }
+        let (answers, patience) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { name, open: Mutex::default(), answers, patience, backoff, breaker: panel.add(name) }
     }
 
     /// # Errors
     ///
     /// [`Error::Unavailable`] while the circuit is open and this call is no probe.
-    pub(super) async fn enter(&self) -> Result<Pass<'_>> {
+    pub(super) async fn enter(&self, deadline: Deadline) -> Result<Pass<'_>> {
+        self.patience.fetch_max(as_micros(deadline.limit()), Ordering::Relaxed);
         let entered = self.try_enter();
         if entered.is_err() {
             // A caller that tries again at once must not starve the connection's own tasks.
@@ -75,21 +79,33 @@ impl Fuse {
 
     /// A call was cut off that had begun with so many answers.
     pub(super) fn unanswered(&self, answers: u64, deadline: Deadline) {
-        if answers == self.answers() {
-            self.blow(&format!("no reply within {:?}", deadline.limit()));
+        let patience = self.patience.load(Ordering::Relaxed);
+        if answers == self.answers() && as_micros(deadline.limit()) * 2 >= patience {
+            self.blow(&format!("no reply within {:?}", deadline.limit()), false);
         }
     }
 
-    fn blow(&self, why: &str) {
+    /// Opens the circuit. Of those who come to the same at once, and of those who began before it was open,
+    /// it is a probe alone that makes it last longer.
+    fn blow(&self, why: &str, is_probe: bool) {
         let mut open = self.open();
-        let failures = open.as_ref().map_or(0, |open| open.failures + 1);
-        if open.is_none() {
-            tracing::warn!(node = self.name, why, "redis is away");
-        }
         let why: Arc<str> = why.into();
         self.breaker.open(&why);
-        let next = Instant::now() + self.backoff.wait(failures);
-        *open = Some(Open { why, failures, next, is_probed: false });
+        match &mut *open {
+            None => {
+                tracing::warn!(node = self.name, %why, "redis is away");
+                let next = Instant::now() + self.backoff.wait(0);
+                *open = Some(Open { why, failures: 0, next, is_probed: false });
+            }
+            Some(open) => {
+                open.why = why;
+                if is_probe {
+                    open.failures += 1;
+                    open.next = Instant::now() + self.backoff.wait(open.failures);
+                    open.is_probed = false;
+                }
+            }
+        }
     }
 
     fn mend(&self) {
@@ -110,7 +126,7 @@ impl Pass<'_> {
     pub(super) fn end(mut self, outcome: &Result<Value>) {
         let is_probe = std::mem::take(&mut self.is_probe);
         match outcome {
-            Err(error) if error.is_node_fault() => self.fuse.blow(&error.to_string()),
+            Err(error) if error.is_node_fault() => self.fuse.blow(&error.to_string(), is_probe),
             _ => {
                 self.fuse.answers.fetch_add(1, Ordering::Relaxed);
                 if is_probe {
@@ -126,7 +142,13 @@ impl Drop for Pass<'_> {
         if self.is_probe
             && let Some(open) = &mut *self.fuse.open()
         {
+            // Nobody knows what came of it.
             open.is_probed = false;
+            open.next = Instant::now() + self.fuse.backoff.wait(open.failures);
         }
     }
+}
+
+fn as_micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -82,7 +82,7 @@ impl Given {
             sent.begin(0);
             return self.send(cmd, deadline).await;
         };
-        let pass = fuse.enter().await?;
+        let pass = fuse.enter(deadline).await?;
         sent.begin(fuse.answers());
         let outcome = self.send(cmd, deadline).await;
         pass.end(&outcome);

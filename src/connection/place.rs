@@ -10,21 +10,22 @@ use crate::error::{Error, Result};
 use crate::observe;
 
 /// A server with keys of its own: all of them, or a part of a cluster's.
+#[derive(Clone)]
 pub(crate) struct Place<'a> {
     redis: &'a Redis,
     node: Option<(&'a Cluster, Arc<Node>)>,
 }
 
 impl Redis {
-    /// Where keys are: on a cluster its primaries, as far as they are known now.
+    /// Where keys are: on a cluster its primaries, as it tells them now.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a caller's connection to a cluster, which names no nodes.
+    /// [`Error::Unavailable`] where a slot of a cluster has none, or no node tells; [`Error::Config`] for a caller's connection to a cluster, which names no nodes.
     pub(crate) async fn places(&self) -> Result<Vec<Place<'_>>> {
         match &self.backend {
             Backend::Cluster(cluster) => {
-                let nodes = cluster.known_primaries(self.deadline()).await?.into_iter();
+                let nodes = cluster.ask_primaries(self.deadline()).await?.into_iter();
                 let place = |node| Place { redis: self, node: Some((&**cluster, node)) };
                 Ok(nodes.map(place).collect())
             }
@@ -38,6 +39,20 @@ impl Redis {
 }
 
 impl Place<'_> {
+    /// Its present connection. That of a caller's is not known.
+    pub(crate) fn connection(&self) -> Option<u64> {
+        match (&self.node, &self.redis.backend) {
+            (Some((_, node)), _) => node.link.present(),
+            (None, Backend::Link(link)) => link.present(),
+            (None, _) => None,
+        }
+    }
+
+    /// Its address, where it is one of several.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.node.as_ref().map(|(_, node)| node.address.to_string())
+    }
+
     /// Sends one command there, within a deadline of its own.
     pub(crate) async fn command(&self, cmd: &Cmd) -> Result<Value> {
         match &self.node {

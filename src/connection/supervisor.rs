@@ -154,13 +154,21 @@ impl Supervisor {
     }
 
     async fn keep_up(mut self) {
+        let mut unsound = 0;
         loop {
             let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
             let (connection, identity) = self.connect(id).await;
             self.previous = identity;
-            self.until_dead(id, &connection).await;
+            let was_sound = self.until_dead(id, &connection).await;
             self.told.cut();
             self.fell.notify_one();
+            if was_sound {
+                unsound = 0;
+            } else {
+                drop(connection);
+                sleep(self.target.manner.backoff.wait(unsound)).await;
+                unsound += 1;
+            }
         }
     }
 
@@ -198,7 +206,7 @@ impl Supervisor {
         let address = self.locate().await?;
         let connection = self.target.manner.dialer.connect(&address, self.config(id)).await?;
         if self.demands_primary {
-            check_role(&connection, &address).await?;
+            self.check_role(&connection, &address).await?;
             // Sentinels can be behind at any time.
             self.demands_primary = matches!(self.target.place, Where::Named(_));
         }
@@ -210,6 +218,24 @@ impl Supervisor {
         }
         self.at = Some(address);
         Ok((connection, identity))
+    }
+
+    /// The Sentinels may be behind, and a replica would refuse to write. Of a server that the caller named a
+    /// user that may not ask does without.
+    async fn check_role(
+        &self,
+        connection: &MultiplexedConnection,
+        address: &ServerAddress,
+    ) -> Result<(), String> {
+        match ask(connection, &["ROLE"]).await {
+            Ok(Value::Array(words)) if words.first().and_then(text) == Some("master") => Ok(()),
+            Ok(_) => Err(format!("{address} is no primary")),
+            Err(why) if is_refusal(&why) && matches!(self.target.place, Where::At(_)) => {
+                tracing::warn!(why, "ROLE was refused: the server may still be no primary");
+                Ok(())
+            }
+            Err(why) => Err(why),
+        }
     }
 
     async fn locate(&self) -> Result<ServerAddress, String> {
@@ -291,28 +317,33 @@ impl Supervisor {
     }
 
     /// Probes the connection when it is new and whenever there is doubt. Returns when it is closed or
-    /// answers no more, or another server is the primary.
-    async fn until_dead(&mut self, id: u64, connection: &MultiplexedConnection) {
+    /// answers no more, or another server is the primary: whether it was sound before.
+    async fn until_dead(&mut self, id: u64, connection: &MultiplexedConnection) -> bool {
         let (raised, backoff) = (Arc::clone(&self.raised), self.target.manner.backoff);
         let mut probe = connection.clone();
-        let mut doubted = true;
+        let (mut doubted, mut was_sound) = (true, false);
         let mut refusals = 0;
         loop {
             if raised.is_lost(id) {
-                return;
+                return was_sound;
             }
             if raised.take_suspicion(id) || doubted {
                 self.told.probing();
-                match self.probe(&mut probe).await {
+                // A handle with little patience must not keep all others from a new connection.
+                let patience = match was_sound {
+                    true => self.target.manner.ping_timeout,
+                    false => self.target.manner.connect_timeout,
+                };
+                match self.probe(&mut probe, patience).await {
                     Probe::Sound => {
                         self.told.up(id, connection);
-                        (doubted, refusals) = (false, 0);
+                        (doubted, was_sound, refusals) = (false, true, 0);
                     }
                     Probe::Refuses(why) => {
                         self.told.down(&why);
                         (doubted, refusals) = (true, refusals + 1);
                     }
-                    Probe::Dead => return,
+                    Probe::Dead => return was_sound,
                 }
             }
             let again = async {
@@ -331,14 +362,14 @@ impl Supervisor {
                 // Sentinels that cannot be asked are no reason to leave.
                 let named = timeout(self.target.manner.connect_timeout, self.locate()).await;
                 if matches!(named, Ok(Ok(named)) if Some(&named) != self.at.as_ref()) {
-                    return;
+                    return was_sound;
                 }
             }
         }
     }
 
     /// Whether the connection carries both ways, and what is behind it serves.
-    async fn probe(&mut self, connection: &mut MultiplexedConnection) -> Probe {
+    async fn probe(&mut self, connection: &mut MultiplexedConnection, patience: Duration) -> Probe {
         if self.raised.take_read_only() {
             // By another connection another server may be found under the same name.
             self.demands_primary = true;
@@ -346,13 +377,16 @@ impl Supervisor {
         }
         self.cluster_down |= self.raised.take_cluster_down();
         let ping = redis::cmd("PING");
-        let within = self.target.manner.ping_timeout;
-        let refused = match timeout(within, connection.send_packed_command(&ping)).await {
+        let refused = match timeout(patience, connection.send_packed_command(&ping)).await {
             Ok(Ok(Value::ServerError(error))) => {
                 Some(classify(error.code(), error.details().unwrap_or_default()))
             }
             Ok(Ok(_)) => None,
-            _ => return Probe::Dead,
+            Ok(Err(_)) => return Probe::Dead,
+            Err(_) => {
+                self.told.down(&format!("no reply to PING within {patience:?}"));
+                return Probe::Dead;
+            }
         };
         self.raised.answered();
         // Another error is an answer like any: it says no more than that this user may not ask.
@@ -378,18 +412,6 @@ impl Supervisor {
                 Probe::Sound
             }
         }
-    }
-}
-
-/// The Sentinels may be behind, and a replica would refuse to write.
-async fn check_role(
-    connection: &MultiplexedConnection,
-    address: &ServerAddress,
-) -> Result<(), String> {
-    match ask(connection, &["ROLE"]).await {
-        Ok(Value::Array(words)) if words.first().and_then(text) == Some("master") => Ok(()),
-        Ok(_) => Err(format!("{address} is no primary")),
-        Err(why) => Err(why),
     }
 }
 

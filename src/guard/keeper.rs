@@ -85,6 +85,8 @@ impl Keeper {
         table.kept.insert(id, Kept { hold, due, early, is_asked: false, is_refused: false, once });
         if !table.has_task {
             table.has_task = true;
+            // A runtime that ends just now drops the task at once, which looks at the table.
+            drop(table);
             tokio::spawn(run(Task { keeper: Arc::clone(self), is_done: false }));
         } else if table.looks.is_none_or(|looks| due < looks) {
             self.added.notify_one();

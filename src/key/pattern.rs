@@ -26,15 +26,19 @@ impl Pattern {
         Self::Other,
     ];
 
-    /// Of a key without the handle's prefix. What the typed stores keep of a user follows none of them.
+    /// Of a key without the handle's prefix, by the whole of its spelling: what belongs to locks, limits or
+    /// the typed stores and only begins alike follows none of them. Nor does one whose id has a colon.
     pub(crate) fn of(key: &str) -> Self {
-        let begins = |beginning: &str| key.starts_with(beginning);
+        let follows = |beginning: &str, end: &str, is_id: fn(&str) -> bool| {
+            let rest = key.strip_prefix(beginning).and_then(|rest| rest.strip_suffix(end));
+            rest.is_some_and(is_id)
+        };
         match () {
-            () if begins("user:") && !key.ends_with(":state") => Self::User,
-            () if begins("session:") && key.ends_with(":active") => Self::SessionActive,
-            () if begins("sessions:active:") => Self::SessionsActive,
-            () if begins("rt:hash:") => Self::RefreshToken,
-            () if begins("heartbeat:") => Self::Heartbeat,
+            () if follows("user:", "", is_tag) => Self::User,
+            () if follows("session:", ":active", is_of_user) => Self::SessionActive,
+            () if follows("sessions:active:", "", is_tag) => Self::SessionsActive,
+            () if follows("rt:hash:", "", is_id) => Self::RefreshToken,
+            () if follows("heartbeat:", "", is_of_user) => Self::Heartbeat,
             () => Self::Other,
         }
     }
@@ -64,6 +68,24 @@ impl Pattern {
     }
 }
 
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && !text.contains([':', '{', '}'])
+}
+
+/// An id, or one that is a hash tag.
+fn is_tag(text: &str) -> bool {
+    let tagged = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    is_id(tagged.unwrap_or(text))
+}
+
+/// An id, or one after the tag of its user.
+fn is_of_user(text: &str) -> bool {
+    match text.split_once(':') {
+        Some((user, id)) => user.starts_with('{') && is_tag(user) && is_id(id),
+        None => is_id(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +105,13 @@ mod tests {
                 (keys.cleanup_lock().to_owned(), Pattern::Other),
                 (keys.user_state(&user), Pattern::Other),
                 ("anything".to_owned(), Pattern::Other),
+                ("user:42:login".to_owned(), Pattern::Other),
+                ("user:{42}:lock".to_owned(), Pattern::Other),
+                ("user:".to_owned(), Pattern::Other),
+                ("session:a:b:active".to_owned(), Pattern::Other),
+                ("heartbeat:{42}:a:lock".to_owned(), Pattern::Other),
+                ("sessions:active:42:lock".to_owned(), Pattern::Other),
+                ("rt:hash:a:b".to_owned(), Pattern::Other),
             ] {
                 assert_eq!(Pattern::of(&key), pattern, "{key}");
             }

@@ -13,17 +13,17 @@ const FLAG: &str = "session:abc:active";
 /// A server that keeps what it was told across `kill -9`.
 const KEEPS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
-async fn on(server: &Own) -> RedisCacheAdapter {
+pub async fn on(server: &Own) -> RedisCacheAdapter {
     let redis = quick(server.url()).call_deadline(DEADLINE).build().unwrap();
     redis.connected().await;
     RedisCacheAdapter::new(redis)
 }
 
-fn is_there(server: &Server, key: &str) -> bool {
+pub fn is_there(server: &Server, key: &str) -> bool {
     server.command(&["EXISTS", key]).unwrap().int() == Some(1)
 }
 
-async fn made_up_for(adapter: &RedisCacheAdapter) {
+pub async fn made_up_for(adapter: &RedisCacheAdapter) {
     let owes = |health: Health| health.deletes_pending > 0 || !health.patterns_pending.is_empty();
     until(|| !owes(adapter.health())).await;
 }

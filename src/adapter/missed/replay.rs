@@ -10,21 +10,29 @@ use tokio::time::timeout;
 use super::Shared;
 use super::table::Owed;
 use crate::circuit::Circuits;
-use crate::error::{Error, Result};
-use crate::key::Pattern;
+use crate::error::{Error, Result, ServerErrorKind};
+use crate::key::{Pattern, check_key};
 use crate::scan::Scan;
 
 /// The waits between two tries, doubled from the first to the last. A circuit that closes ends a wait.
 const WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
 
-/// Leaves room for the next task, where it ends with its runtime too.
-struct Task {
+/// So many keys go in one call, which has one deadline.
+const PAGE: usize = 1000;
+
+/// Leaves room for the next task, where it ends with its runtime too, or is never begun.
+pub(super) struct Task {
     shared: Weak<Shared>,
     is_done: bool,
 }
 
-pub(super) async fn run(shared: Weak<Shared>) {
-    let mut task = Task { shared, is_done: false };
+impl Task {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::downgrade(shared), is_done: false }
+    }
+}
+
+pub(super) async fn run(mut task: Task) {
     let mut wait = WAITS[0];
     loop {
         let Some(shared) = task.shared.upgrade() else { return };
@@ -35,7 +43,7 @@ pub(super) async fn run(shared: Weak<Shared>) {
             let mut table = shared.table();
             if table.owed() == 0 {
                 (table.has_task, task.is_done) = (false, true);
-                tracing::info!("what could not be deleted is deleted now");
+                tracing::debug!("what could not be deleted is deleted now");
                 return;
             }
         }
@@ -66,42 +74,73 @@ fn count_closed(circuits: &Circuits) -> usize {
     circuits.iter().filter(|node| node.is_closed()).count()
 }
 
-async fn attempt(shared: &Arc<Shared>, owed: &Owed) {
-    match shared.cache.delete_many_by_slot(&owed.keys).await {
-        Ok(_) => shared.settle(|table| table.deleted(owed, owed.keys.iter())),
-        Err(Error::Partial { failed, .. }) => {
-            let kept: HashSet<_> = failed.iter().flat_map(|slot| &slot.keys).collect();
-            let refused = failed.iter().filter(|slot| !slot.error.is_node_fault());
-            shared.settle(|table| {
-                table.deleted(owed, owed.keys.iter().filter(|key| !kept.contains(key)));
-                table.refused(owed, refused.flat_map(|slot| &slot.keys));
-            });
-        }
-        Err(error) => {
-            tracing::debug!(%error, "what is to be deleted is still there");
-            if !error.is_node_fault() {
-                shared.settle(|table| table.refused(owed, owed.keys.iter()));
-            }
-            return;
+async fn attempt(shared: &Shared, owed: &Owed) {
+    for page in owed.keys.chunks(PAGE) {
+        if let Err(error) = delete(shared, owed, page).await {
+            return tracing::debug!(%error, "what is to be deleted is still there");
         }
     }
     for &pattern in &owed.patterns {
         match sweep(shared, pattern).await {
             Ok(()) => shared.settle(|table| table.swept(owed, pattern)),
-            Err(error) => tracing::debug!(%error, "what is to be deleted is still there"),
+            Err(error) => {
+                tracing::debug!(%error, "what is to be deleted is still there");
+                if !error.is_node_fault() {
+                    shared.settle(|table| table.unswept(pattern));
+                }
+            }
         }
     }
 }
 
+/// Deletes these, but for those that are refused, and those whose node of a cluster is away. An error where
+/// all is away.
+async fn delete(shared: &Shared, owed: &Owed, keys: &[String]) -> Result<()> {
+    let failed = match shared.cache.delete_many_by_slot(keys).await {
+        Ok(_) => Vec::new(),
+        Err(Error::Partial { failed, .. }) => {
+            failed.into_iter().map(|slot| (slot.keys, slot.error)).collect()
+        }
+        Err(error) if error.is_node_fault() => return Err(error),
+        Err(error) => vec![(keys.to_vec(), error)],
+    };
+    let kept: HashSet<_> = failed.iter().flat_map(|(keys, _)| keys).collect();
+    let gone = keys.iter().filter(|key| !kept.contains(key));
+    shared.settle(|table| table.deleted(owed, gone));
+    for (keys, error) in failed.iter().filter(|(_, error)| !error.is_node_fault()) {
+        // One that this user may not touch has all of its call refused.
+        if keys.len() > 1 && error.server_kind() == Some(ServerErrorKind::NoPermission) {
+            for key in keys {
+                delete_alone(shared, owed, key).await?;
+            }
+        } else {
+            shared.settle(|table| table.refused(owed, keys.iter()));
+        }
+    }
+    Ok(())
+}
+
+async fn delete_alone(shared: &Shared, owed: &Owed, key: &String) -> Result<()> {
+    match shared.cache.delete(key).await {
+        Ok(_) => shared.settle(|table| table.deleted(owed, [key].into_iter())),
+        Err(error) if error.is_node_fault() => return Err(error),
+        Err(_) => shared.settle(|table| table.refused(owed, [key].into_iter())),
+    }
+    Ok(())
+}
+
 /// Deletes all strings of a pattern.
 async fn sweep(shared: &Shared, pattern: Pattern) -> Result<()> {
-    let Some(glob) = pattern.glob() else {
-        // No pattern tells them from what is to stay.
-        return Err(Error::Unavailable("they end with their TTL".to_owned()));
+    let redis = shared.cache.redis();
+    let glob = pattern.glob().filter(|_| !redis.is_given());
+    let Some(glob) = glob else {
+        // No pattern tells them from what is to stay, or no walk is known to be whole.
+        return Err(Error::Config("they end with their TTL".to_owned()));
     };
-    let mut scan = Scan::new(shared.cache.redis(), glob).await?;
+    let mut scan = Scan::new(redis, glob).await?;
     while let Some(mut keys) = scan.next().await? {
-        keys.retain(|key| Pattern::of(key) == pattern);
+        // What is no key of this crate's is never read.
+        keys.retain(|key| Pattern::of(key) == pattern && check_key(key).is_ok());
         shared.cache.delete_many_by_slot(&keys).await?;
     }
     Ok(())

@@ -35,6 +35,8 @@ struct Past {
     last: u64,
     /// By when the last of them has come to its own end.
     ends: Moment,
+    /// Whether that is all there is to wait for: nobody can delete them.
+    stays: bool,
 }
 
 /// What is owed at one moment.
@@ -72,7 +74,11 @@ impl Table {
         }
         if self.keys.len() >= self.at_most {
             let ends = Moment::now().after(lives);
-            let past = self.patterns.entry(Pattern::of(key)).or_insert(Past { last: now, ends });
+            let past = self.patterns.entry(Pattern::of(key)).or_insert(Past {
+                last: now,
+                ends,
+                stays: false,
+            });
             (past.last, past.ends) = (now, past.ends.max(ends));
             return;
         }
@@ -101,10 +107,11 @@ impl Table {
         self.patterns.keys().copied()
     }
 
-    /// All that is owed now. A pattern whose keys have ended by themselves is owed no more.
+    /// All that is owed now. A pattern that nobody can sweep is owed no more once its keys have ended by
+    /// themselves.
     pub(super) fn all(&mut self) -> Owed {
         let now = Moment::now();
-        self.patterns.retain(|_, past| past.ends > now);
+        self.patterns.retain(|_, past| !past.stays || past.ends > now);
         Owed {
             keys: self.order.values().map(|key| String::from(&**key)).collect(),
             patterns: self.patterns().collect(),
@@ -147,6 +154,13 @@ impl Table {
                     self.back(known.slot);
                 }
             }
+        }
+    }
+
+    /// Nobody can delete the keys of this pattern, for now.
+    pub(super) fn unswept(&mut self, pattern: Pattern) {
+        if let Some(past) = self.patterns.get_mut(&pattern) {
+            past.stays = true;
         }
     }
 
@@ -217,6 +231,9 @@ mod tests {
         assert_eq!((table.keys(), table.owed()), (1, 3));
         assert!(table.withholds("user:of another", 9) && table.withholds("rt:hash:00", 9));
         assert!(!table.withholds("user:42:state", 9));
+        let owed = table.all();
+        assert_eq!(owed.patterns, [Pattern::User, Pattern::RefreshToken], "it may be swept");
+        table.unswept(Pattern::RefreshToken);
         let owed = table.all();
         assert_eq!(owed.patterns, [Pattern::User], "what lived for no time has ended");
         add(&mut table, "user:late");

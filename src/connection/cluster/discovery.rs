@@ -183,6 +183,12 @@ impl Discovery {
         }
     }
 
+    /// Asks now.
+    pub(super) async fn refresh(&self) -> Result<(), String> {
+        self.publish(self.ask().await?);
+        Ok(())
+    }
+
     fn publish(&self, ranges: Vec<Range>) {
         self.view.send_if_modified(|view| {
             let before = match view {
