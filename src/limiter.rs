@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ExposedError, Result};
+use crate::observe;
 use crate::rate::{CheckMany, Quota, RateLimiter};
 use in_process::InProcess;
 
@@ -135,6 +136,7 @@ impl FallbackRateLimiter {
             Err(error) if error.is_rejection() => Err(error),
             Err(error) => {
                 let check = self.in_process().check(key, quota, cost)?;
+                observe::fell_back("rate/check", false);
                 Ok(Decision::InProcess { check, error })
             }
         }
@@ -161,6 +163,7 @@ impl FallbackRateLimiter {
             Err(error) if error.is_rejection() => Err(error),
             Err(error) => {
                 let check = self.in_process().check_many(limits, cost)?;
+                observe::fell_back("rate/check_many", false);
                 Ok(Decision::InProcess { check, error })
             }
         }

@@ -26,7 +26,8 @@
 //! No key, prefix, token, id or owner is in a label, and each has few values:
 //!
 //! - `operation`: the script, as in `lock/acquire`, also of a library of yours; or the command, as `GET`. Of
-//!   [`SWALLOWED`] and [`REJECTED`] it is the operation of the adapter, as `delete_many`.
+//!   [`SWALLOWED`] and [`REJECTED`] it is the operation of the adapter, as `delete_many`, and of what
+//!   [`FallbackRateLimiter`](crate::FallbackRateLimiter) decided by itself `rate/check` or `rate/check_many`.
 //! - `outcome` of a call:
 //!
 //!   | | |
@@ -110,7 +111,11 @@ pub fn describe() {
         (CALLS, Unit::Count, "Calls by operation and outcome"),
         (SCRIPT_LOADS, Unit::Count, "Scripts sent to a server that did not have them"),
         (READS, Unit::Count, "Reads of the cache by outcome"),
-        (SWALLOWED, Unit::Count, "Calls of the adapter answered by their fallback"),
+        (
+            SWALLOWED,
+            Unit::Count,
+            "Calls of the adapter or of a rate limit answered by their fallback",
+        ),
         (REJECTED, Unit::Count, "Calls of the adapter that were at fault themselves"),
         (CIRCUIT_CHANGES, Unit::Count, "Changes of the circuit of a node by the new state"),
         (LOCK_RENEWALS, Unit::Count, "Renewals of locks by outcome"),

@@ -16,7 +16,8 @@ const AT_ONCE: usize = 64;
 impl Leases {
     /// Who holds the locks whose keys begin so, in the order of their keys. For operators: the server
     /// looks at all keys that it has, a thousand in one round trip, and at each string whose key begins so
-    /// in one more. On a cluster every primary is asked in turn.
+    /// in one more. On a cluster every primary is asked in turn, there and back, so that a slot that moves
+    /// meanwhile is not missed.
     ///
     /// A lock that is taken or freed meanwhile may be in it or not. Locks of other software cannot be
     /// told from other strings, and are left out, as are keys that are no text.
@@ -24,7 +25,8 @@ impl Leases {
     /// # Errors
     ///
     /// [`Error::InvalidInput`] for a beginning that no key can have; [`Error::Config`] on a
-    /// `ClusterConnection` of the caller's, which names no nodes; else as [`peek`](Self::peek).
+    /// `ClusterConnection` of the caller's, which names no nodes; [`Error::Unavailable`] also where a slot
+    /// of a cluster has no primary; else as [`peek`](Self::peek).
     pub async fn list(&self, beginning: &str) -> Result<Vec<(String, Held)>> {
         if !beginning.is_empty() {
             check_key(beginning)?;

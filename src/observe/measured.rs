@@ -67,7 +67,7 @@ pub(crate) fn script_loaded(name: &'static str) {
     counter!(SCRIPT_LOADS, "operation" => name).increment(1);
 }
 
-/// A call of an adapter failed, which its caller is not told.
+/// A call failed and its caller was given what stands in for it.
 pub(crate) fn fell_back(operation: &'static str, is_rejection: bool) {
     let name = if is_rejection { REJECTED } else { SWALLOWED };
     counter!(name, "operation" => operation).increment(1);

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use auth_adapter_redis::rate::Quota;
 use auth_adapter_redis::testing::Data;
-use auth_adapter_redis::{Cache, CacheAdapter, RedisCacheAdapter};
+use auth_adapter_redis::{
+    Cache, CacheAdapter, FallbackRateLimiter, RateLimiter, RedisCacheAdapter,
+};
 
 use super::*;
 
@@ -62,6 +65,9 @@ async fn what_was_swallowed_is_counted_as_in_health_and_deletes_are_pending_unti
     }
     other.delete_many(&["private-c"]).await;
     assert!(adapter.acquire_lock("private-lock", LONG).await, "within this process");
+    let limiter = FallbackRateLimiter::new(RateLimiter::new(redis.clone()));
+    let quota = Quota::per_hour(5);
+    assert!(limiter.check("private-limit", &quota, 1).await.unwrap().is_allowed());
     let seen = watch.seen();
     let health = adapter.health();
     assert_eq!((health.swallowed.total(), health.rejected.set, health.deletes_pending), (6, 1, 2));
@@ -70,6 +76,7 @@ async fn what_was_swallowed_is_counted_as_in_health_and_deletes_are_pending_unti
         ("operation=delete", 2),
         ("operation=delete_many", 1),
         ("operation=get", 2),
+        ("operation=rate/check", 1),
         ("operation=set", 1),
     ]);
     assert_eq!(seen.counts("swallowed_total"), swallowed);

@@ -106,7 +106,7 @@ async fn limits(redis: &Redis) {
     let _allowed = limiter.check(KEY, &quota, 1).await.unwrap();
     let _allowed = limiter.check_many(&[(KEY, quota)], 1).await.unwrap();
     limiter.peek(KEY, &quota).await.unwrap();
-    limiter.reset(KEY).await.unwrap();
+    limiter.reset(KEY, &quota).await.unwrap();
 }
 
 async fn sessions(redis: &Redis) {
