@@ -100,7 +100,7 @@ impl<'a> Scan<'a> {
 async fn there_and_back(redis: &Redis) -> Result<Vec<Place<'_>>> {
     let mut places = redis.places().await?;
     if places.len() > 1 {
-        places.sort_by(|one, other| one.name().cmp(&other.name()));
+        places.sort_by_key(Place::name);
         let back: Vec<_> = places.iter().rev().skip(1).cloned().collect();
         places.extend(back);
     }
