@@ -20,25 +20,23 @@ mod reply;
 mod sentinel;
 mod state;
 mod supervisor;
+mod target;
 mod url;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
-use tokio::sync::watch;
 
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::key::{Keys, Layout, check_prefix, slot};
 use crate::observe;
-use circuit::Panel;
 use cluster::{Cluster, Node};
 use deadline::{DEFAULT_CALL_DEADLINE, check_deadline};
-use given::{Connection, Given};
+use given::Given;
 use link::{Link, Request};
 
 pub use builder::RedisBuilder;
@@ -158,53 +156,6 @@ impl Redis {
             Backend::Cluster(cluster) => cluster.is_up(),
             Backend::Given(_) => true,
         }
-    }
-
-    /// The circuits of this handle's nodes, and each change of them. A server has one, and so has the
-    /// primary that Sentinels name, whichever that is; a cluster has one for each primary.
-    ///
-    /// One opens when a call had no answer within its deadline and no other had one meanwhile; when the
-    /// connection is refused; and when the node answers `LOADING`, `READONLY`, `MASTERDOWN` or
-    /// `CLUSTERDOWN`. While it is open calls fail at once with [`Error::Unavailable`], and one probe at a
-    /// time finds out whether the node is back: a `PING`, or an attempt to connect. With a connection
-    /// of the caller's, one call at a time is the probe.
-    ///
-    /// Do not keep what [`borrow`](watch::Receiver::borrow) gives: calls wait for it.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = auth_adapter_redis::testing::Server::start()?;
-    /// # let url = server.url();
-    /// use auth_adapter_redis::{Redis, circuit::CircuitState};
-    ///
-    /// let redis = Redis::connect(&url).await?;
-    /// let mut circuits = redis.circuits();
-    /// assert_eq!(circuits.borrow_and_update().state(), CircuitState::Closed);
-    /// # server.kill()?;
-    /// // … the server is gone …
-    /// circuits.wait_for(|circuits| circuits.state() != CircuitState::Closed).await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn circuits(&self) -> watch::Receiver<Circuits> {
-        self.panel().watch()
-    }
-
-    /// How often a script was sent to a server that had lost it, or never had it.
-    pub fn scripts_loaded(&self) -> u64 {
-        self.panel().scripts_loaded()
-    }
-
-    fn panel(&self) -> &Panel {
-        match &self.backend {
-            Backend::Link(link) => link.panel(),
-            Backend::Cluster(cluster) => cluster.panel(),
-            Backend::Given(given) => given.panel(),
-        }
-    }
-
-    /// A script was sent by its source.
-    pub(crate) fn loaded_script(&self) {
-        self.panel().loaded_script();
     }
 
     /// The same handle under another application prefix, which is written verbatim before every
@@ -419,31 +370,5 @@ impl fmt::Debug for Redis {
             .field("backend", &backend)
             .field("settings", &self.settings)
             .finish()
-    }
-}
-
-impl From<MultiplexedConnection> for Redis {
-    /// Such a connection never reconnects: once it is cut, every call is [`Error::Unanswered`].
-    fn from(given: MultiplexedConnection) -> Self {
-        let given = Given::new(Connection::Multiplexed(given));
-        Self::from_backend(Backend::Given(given.into()), Layout::Plain)
-    }
-}
-
-#[cfg(feature = "connection-manager")]
-impl From<redis::aio::ConnectionManager> for Redis {
-    /// Reconnects as the manager does: the call that meets a cut connection fails.
-    fn from(given: redis::aio::ConnectionManager) -> Self {
-        let given = Given::new(Connection::Manager(given));
-        Self::from_backend(Backend::Given(given.into()), Layout::Plain)
-    }
-}
-
-#[cfg(feature = "cluster-connection")]
-impl From<redis::cluster_async::ClusterConnection> for Redis {
-    /// Routes, redirects and reconnects as the cluster client does.
-    fn from(given: redis::cluster_async::ClusterConnection) -> Self {
-        let given = Given::new(Connection::Cluster(given));
-        Self::from_backend(Backend::Given(given.into()), Layout::HashTagged)
     }
 }

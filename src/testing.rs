@@ -33,6 +33,7 @@ mod error;
 mod group;
 mod launch;
 mod log;
+mod mode;
 mod ports;
 mod proxy;
 mod proxy_thread;

@@ -6,6 +6,9 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
+use super::{Backend, Redis};
+#[cfg(doc)]
+use crate::error::Error;
 use crate::observe;
 
 /// Whether calls go to a node.
@@ -65,6 +68,55 @@ impl Circuit {
     /// Whether calls go to the node.
     pub fn is_closed(&self) -> bool {
         self.state == CircuitState::Closed
+    }
+}
+
+impl Redis {
+    /// The circuits of this handle's nodes, and each change of them. A server has one, and so has the
+    /// primary that Sentinels name, whichever that is; a cluster has one for each primary.
+    ///
+    /// One opens when a call had no answer within its deadline and no other had one meanwhile; when the
+    /// connection is refused; and when the node answers `LOADING`, `READONLY`, `MASTERDOWN` or
+    /// `CLUSTERDOWN`. While it is open calls fail at once with [`Error::Unavailable`], and one probe at a
+    /// time finds out whether the node is back: a `PING`, or an attempt to connect. With a connection
+    /// of the caller's, one call at a time is the probe.
+    ///
+    /// Do not keep what [`borrow`](watch::Receiver::borrow) gives: calls wait for it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = auth_adapter_redis::testing::Server::start()?;
+    /// # let url = server.url();
+    /// use auth_adapter_redis::{Redis, circuit::CircuitState};
+    ///
+    /// let redis = Redis::connect(&url).await?;
+    /// let mut circuits = redis.circuits();
+    /// assert_eq!(circuits.borrow_and_update().state(), CircuitState::Closed);
+    /// # server.kill()?;
+    /// // … the server is gone …
+    /// circuits.wait_for(|circuits| circuits.state() != CircuitState::Closed).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn circuits(&self) -> watch::Receiver<Circuits> {
+        self.panel().watch()
+    }
+
+    /// How often a script was sent to a server that had lost it, or never had it.
+    pub fn scripts_loaded(&self) -> u64 {
+        self.panel().scripts_loaded()
+    }
+
+    fn panel(&self) -> &Panel {
+        match &self.backend {
+            Backend::Link(link) => link.panel(),
+            Backend::Cluster(cluster) => cluster.panel(),
+            Backend::Given(given) => given.panel(),
+        }
+    }
+
+    /// A script was sent by its source.
+    pub(crate) fn loaded_script(&self) {
+        self.panel().loaded_script();
     }
 }
 

@@ -21,7 +21,7 @@ use super::circuit::Panel;
 use super::deadline::Deadline;
 use super::flight::Flights;
 use super::link::{Link, Request, Sent};
-use super::supervisor::Manner;
+use super::target::Manner;
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::key::slot;
 use discovery::{Discovery, View};

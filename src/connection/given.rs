@@ -13,7 +13,11 @@ use super::flight::Flights;
 use super::fuse::Fuse;
 use super::link::Sent;
 use super::reply::decode;
+use super::{Backend, Redis};
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
+use crate::key::Layout;
 
 pub(super) struct Given {
     pub(super) connection: Connection,
@@ -101,5 +105,31 @@ impl Given {
             }
         };
         decode(reply, deadline)
+    }
+}
+
+impl From<MultiplexedConnection> for Redis {
+    /// Such a connection never reconnects: once it is cut, every call is [`Error::Unanswered`].
+    fn from(given: MultiplexedConnection) -> Self {
+        let given = Given::new(Connection::Multiplexed(given));
+        Self::from_backend(Backend::Given(given.into()), Layout::Plain)
+    }
+}
+
+#[cfg(feature = "connection-manager")]
+impl From<redis::aio::ConnectionManager> for Redis {
+    /// Reconnects as the manager does: the call that meets a cut connection fails.
+    fn from(given: redis::aio::ConnectionManager) -> Self {
+        let given = Given::new(Connection::Manager(given));
+        Self::from_backend(Backend::Given(given.into()), Layout::Plain)
+    }
+}
+
+#[cfg(feature = "cluster-connection")]
+impl From<redis::cluster_async::ClusterConnection> for Redis {
+    /// Routes, redirects and reconnects as the cluster client does.
+    fn from(given: redis::cluster_async::ClusterConnection) -> Self {
+        let given = Given::new(Connection::Cluster(given));
+        Self::from_backend(Backend::Given(given.into()), Layout::HashTagged)
     }
 }

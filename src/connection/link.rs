@@ -15,7 +15,8 @@ use super::flight::Flights;
 use super::push::Push;
 use super::reply::decode;
 use super::state::{Alarm, State, Told};
-use super::supervisor::{Supervisor, Target, Where};
+use super::supervisor::Supervisor;
+use super::target::{Target, Where};
 use crate::error::{Error, Result, ServerError, ServerErrorKind, in_one_line};
 
 pub(super) struct Link {

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use super::deadline::Deadline;
 use super::link::Link;
 use super::reply::decode;
-use super::supervisor::Target;
+use super::target::Target;
 use crate::clock::Moment;
 use crate::error::{Error, Result, ServerErrorKind};
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::stats::Counters;
+use super::mode::{Mode, OneReply, Shared};
 
 /// Begins like no reply does.
 const GARBAGE: &[u8] = b"\x15\x03\x01 these bytes are no reply \xff\xfe\r\n";
@@ -23,80 +22,6 @@ const ENDLESS: &[u8] = b"$1099511627776\r\n";
 const BUFFER: usize = 16 * 1024;
 /// A byte is surely read by itself only if the next is late; more than this many prove no more.
 const SPACED_BYTES: usize = 32;
-
-/// What a proxy does with what passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    Pass,
-    Delay(Duration),
-    Refuse,
-    BlackHole,
-    Silence,
-    OneByte,
-    Garbage,
-    Endless,
-}
-
-/// What is done with one reply alone.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum OneReply {
-    Drop,
-    Half,
-}
-
-/// What is done with replies, and to which.
-#[derive(Debug)]
-pub(super) struct Breach {
-    /// To requests in which these bytes are.
-    pub(super) request: Vec<u8>,
-    pub(super) what: OneReply,
-    /// To the next such request alone.
-    pub(super) once: bool,
-}
-
-/// What all connections of a proxy have in common.
-#[derive(Debug)]
-pub(super) struct Shared {
-    target: SocketAddr,
-    pub(super) mode: watch::Sender<Mode>,
-    /// What is done with the reply to a request.
-    to_break: Mutex<Option<Breach>>,
-    pub(super) counters: Counters,
-}
-
-impl Shared {
-    pub(super) fn new(target: SocketAddr) -> Self {
-        Self {
-            target,
-            mode: watch::Sender::new(Mode::Pass),
-            to_break: Mutex::new(None),
-            counters: Counters::default(),
-        }
-    }
-
-    pub(super) fn break_replies(&self, breach: Breach) {
-        *lock(&self.to_break) = Some(breach);
-    }
-
-    pub(super) fn break_nothing(&self) {
-        *lock(&self.to_break) = None;
-    }
-
-    /// What is to be done with the reply to a request.
-    fn take_broken(&self, request: &[u8]) -> Option<OneReply> {
-        let is_in =
-            |part: &[u8]| part.is_empty() || request.windows(part.len()).any(|at| at == part);
-        let mut to_break = lock(&self.to_break);
-        let what = to_break.as_ref().filter(|breach| is_in(&breach.request))?.what;
-        // Of those that are to be broken once this was it.
-        to_break.take_if(|breach| breach.once);
-        Some(what)
-    }
-
-    fn mode(&self) -> Mode {
-        *self.mode.borrow()
-    }
-}
 
 /// A connection, as its task and the proxy's thread know it.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::connection::{Breach, Mode, OneReply, Shared};
+use super::mode::{Breach, Mode, OneReply, Shared};
 use super::proxy_thread::{Order, run};
 use super::{Server, Stats, ports};
 

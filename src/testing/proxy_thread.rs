@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
-use super::connection::{Client, Connection, Mode, Shared, serve};
+use super::connection::{Client, Connection, serve};
+use super::mode::{Mode, Shared};
 
 /// What a proxy's thread is told to do.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::super::deadline::check_deadline;
 use super::super::dial::{Dialer, Tls};
 use super::super::link::Link;
 use super::super::sentinel::Sentinels;
-use super::super::supervisor::{Manner, Target, Where};
+use super::super::target::{Manner, Target, Where};
 use super::super::url::{
     Endpoint, Login, Place, SENTINEL_PORT, SERVER_PORT, ServerAddress, addresses,
 };

@@ -15,7 +15,7 @@ use super::super::circuit::Panel;
 use super::super::deadline::Deadline;
 use super::super::dial::{ask, without_timers};
 use super::super::link::{Link, Request, Sent};
-use super::super::supervisor::{Manner, Target, Where};
+use super::super::target::{Manner, Target, Where};
 use super::super::url::ServerAddress;
 use super::Node;
 use super::map::{Range, SlotMap, parse};
