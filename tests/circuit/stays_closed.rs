@@ -1,0 +1,127 @@
+//! What leaves a circuit closed.
+
+use super::*;
+
+/// Calls of this kind leave the circuit as it is: it is closed, and never was anything else.
+async fn after(server: &Server, call: impl AsyncFn(&Redis)) {
+    let redis = handle(server.url()).await;
+    let mut circuits = redis.circuits();
+    circuits.mark_unchanged();
+    call(&redis).await;
+    assert!(!circuits.has_changed().unwrap(), "{:?}", circuits.borrow());
+    redis.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn where_nothing_is_there_or_another_holds_it() {
+    let server = Server::start().unwrap();
+    after(&server, async |redis| {
+        assert_eq!(Cache::new(redis.clone()).get("k").await.unwrap(), None);
+        let leases = Leases::new(redis.clone());
+        assert!(matches!(leases.acquire("lock", LONG).await, Ok(Acquire::Acquired(_))));
+        assert!(matches!(leases.acquire("lock", LONG).await, Ok(Acquire::Held { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_a_script_or_a_type_or_room_is_missing() {
+    let server = Server::start().unwrap();
+    after(&server, async |redis| {
+        server.command(&["SCRIPT", "FLUSH"]).unwrap();
+        on_lock("lock/peek", redis).run::<auth_adapter_redis::redis::Value>().await.unwrap();
+        server.command(&["LPUSH", "list", "x"]).unwrap();
+        let cache = Cache::new(redis.clone());
+        assert_server(cache.get("list").await, ServerErrorKind::WrongType);
+        set(&server, "maxmemory", "1024");
+        assert_server(cache.set("k", "v", LONG).await, ServerErrorKind::OutOfMemory);
+        assert!(cache.delete("list").await.unwrap(), "deletes still go");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_a_caller_goes_away() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::to(&server).unwrap();
+    let redis = handle(proxy.url()).await;
+    let mut circuits = redis.circuits();
+    circuits.mark_unchanged();
+    proxy.delay(DEADLINE / 4);
+    for _ in 0..100 {
+        let call = redis.ping();
+        tokio::select! {
+            biased;
+            _ = call => panic!("it cannot be there yet"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    proxy.pass();
+    redis.ping().await.unwrap();
+    assert!(!circuits.has_changed().unwrap());
+}
+
+/// A clone with little patience says little of a server that is slow.
+#[tokio::test]
+async fn where_one_handle_has_less_patience_than_the_others() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::to(&server).unwrap();
+    let client = Client::open(proxy.url()).unwrap();
+    let given = client.get_multiplexed_async_connection().await.unwrap();
+    for redis in [Redis::from(given), handle(proxy.url()).await] {
+        let hurried = redis.clone().with_call_deadline(Duration::from_millis(1)).unwrap();
+        redis.ping().await.unwrap();
+        proxy.delay(Duration::from_millis(10));
+        let mut circuits = redis.circuits();
+        circuits.mark_unchanged();
+        for _ in 0..20 {
+            hurried.ping().await.unwrap_err();
+            redis.ping().await.unwrap();
+        }
+        assert!(!circuits.has_changed().unwrap(), "{:?}", circuits.borrow());
+        proxy.pass();
+    }
+}
+
+/// And the one that made the handle does not keep the others from a new connection.
+#[tokio::test]
+async fn where_the_first_handle_has_too_little_patience_for_its_server() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::to(&server).unwrap();
+    proxy.delay(Duration::from_millis(40));
+    let builder = quick(proxy.url()).call_deadline(Duration::from_millis(20));
+    let patient = builder.build().unwrap().with_call_deadline(LONG).unwrap();
+    tokio::time::timeout(HANG, patient.connected()).await.expect("it connects");
+    patient.ping().await.unwrap();
+}
+
+/// A slow answer among others is that call's own misfortune.
+#[tokio::test]
+async fn where_one_call_times_out_and_others_are_answered() {
+    let server = Server::start().unwrap();
+    let redis = handle(server.url()).await;
+    let mut circuits = redis.circuits();
+    circuits.mark_unchanged();
+    // One that blocks its own connection on the server, and others' calls not.
+    let slow = handle(server.url()).await;
+    let others = async {
+        loop {
+            redis.ping().await.unwrap();
+        }
+    };
+    let one = {
+        let hurried = redis.clone().with_call_deadline(Duration::from_nanos(1)).unwrap();
+        async move {
+            for _ in 0..1000 {
+                let _too_late = hurried.ping().await;
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = others => {}
+        () = one => {}
+    }
+    assert!(!circuits.has_changed().unwrap(), "{:?}", circuits.borrow());
+    slow.ping().await.unwrap();
+}
