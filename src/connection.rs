@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tokio::runtime::Handle;
 
 #[cfg(doc)]
 use crate::error::Error;
@@ -210,6 +211,15 @@ impl Redis {
             Backend::Link(_) => false,
             Backend::Cluster(_) => true,
             Backend::Given(given) => given.is_cluster(),
+        }
+    }
+
+    /// Where its connections are kept up; those of a caller's keep themselves up.
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        match &self.backend {
+            Backend::Link(link) => Some(link.runtime()),
+            Backend::Cluster(cluster) => Some(cluster.runtime()),
+            Backend::Given(_) => None,
         }
     }
 

@@ -75,7 +75,7 @@ impl<'a> Scan<'a> {
 
     /// At the end: whether it was the end of all that there is by now.
     async fn ends(&mut self) -> Result<Option<Vec<String>>> {
-        if self.places.len() == 1 {
+        if !self.redis.is_cluster() {
             return Ok(None);
         }
         let places = there_and_back(self.redis).await?;

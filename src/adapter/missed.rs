@@ -24,8 +24,6 @@ pub(super) struct Missed(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     cache: Cache,
-    /// Where the adapter was made.
-    runtime: Option<Handle>,
     table: Mutex<Table>,
     /// How much is owed: all that a read looks at while that is nothing.
     owed: AtomicUsize,
@@ -39,8 +37,7 @@ impl Missed {
         // What is nothing is to be seen as well.
         observe::deletes_pending(0, 0);
         let (table, owed) = (Mutex::new(Table::new(at_most)), AtomicUsize::new(0));
-        let runtime = Handle::try_current().ok();
-        Self(Arc::new(Shared { cache, runtime, table, owed, longest }))
+        Self(Arc::new(Shared { cache, table, owed, longest }))
     }
 
     /// Remembers no more than so many keys from now on.
@@ -93,8 +90,9 @@ impl Missed {
 
     /// Has a task at work, where there is a runtime.
     fn see_to_it(&self) {
-        // That of the adapter goes on when a short one of a caller's ends.
-        let Some(runtime) = self.0.runtime.clone().or_else(|| Handle::try_current().ok()) else {
+        // That of the connections: a short one of a caller's may end, and without them nothing is done.
+        let kept_up = self.0.cache.redis().runtime().cloned();
+        let Some(runtime) = kept_up.or_else(|| Handle::try_current().ok()) else {
             return;
         };
         {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Arg, Cmd, Value};
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{timeout, timeout_at};
 
@@ -44,15 +45,20 @@ pub(super) struct Node {
 }
 
 impl Cluster {
-    /// Begins to look for the cluster's nodes, on the present runtime.
-    pub(super) fn open(seeds: Vec<Address>, manner: Arc<Manner>) -> Self {
-        let discovery = Arc::new(Discovery::new(seeds, manner));
-        let running = tokio::spawn(Arc::clone(&discovery).run());
+    /// Begins to look for the cluster's nodes, on this runtime.
+    pub(super) fn open(seeds: Vec<Address>, manner: Arc<Manner>, runtime: Handle) -> Self {
+        let discovery = Arc::new(Discovery::new(seeds, manner, runtime.clone()));
+        let running = runtime.spawn(Arc::clone(&discovery).run());
         Self { discovery, running }
     }
 
     pub(super) fn name(&self) -> String {
         self.discovery.name()
+    }
+
+    /// Where its nodes are kept connected.
+    pub(super) fn runtime(&self) -> &Handle {
+        self.discovery.runtime()
     }
 
     pub(super) fn panel(&self) -> &Panel {

@@ -3,22 +3,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use redis::Value;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::circuit::{Breaker, Panel};
-use super::deadline::Deadline;
+use super::deadline::{DEFAULT_CALL_DEADLINE, Deadline};
 use crate::error::{Error, Result};
 
 pub(super) struct Fuse {
     name: &'static str,
     open: Mutex<Option<Open>>,
     answers: AtomicU64,
-    /// The longest that a call was to wait, in microseconds: one that was given little says little.
-    patience: AtomicU64,
+    /// Since when calls wait of which none was answered.
+    silent: Mutex<Option<Instant>>,
     backoff: Backoff,
     breaker: Breaker,
 }
@@ -39,15 +38,14 @@ pub(super) struct Pass<'a> {
 
 impl Fuse {
     pub(super) fn new(name: &'static str, panel: &Arc<Panel>, backoff: Backoff) -> Self {
-        let (answers, patience) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { name, open: Mutex::default(), answers, patience, backoff, breaker: panel.add(name) }
+        let (open, silent, breaker) = (Mutex::default(), Mutex::default(), panel.add(name));
+        Self { name, open, silent, answers: AtomicU64::new(0), backoff, breaker }
     }
 
     /// # Errors
     ///
     /// [`Error::Unavailable`] while the circuit is open and this call is no probe.
-    pub(super) async fn enter(&self, deadline: Deadline) -> Result<Pass<'_>> {
-        self.patience.fetch_max(as_micros(deadline.limit()), Ordering::Relaxed);
+    pub(super) async fn enter(&self) -> Result<Pass<'_>> {
         let entered = self.try_enter();
         if entered.is_err() {
             // A caller that tries again at once must not starve the connection's own tasks.
@@ -69,6 +67,8 @@ impl Fuse {
                 true
             }
         };
+        drop(open);
+        self.silent().get_or_insert_with(Instant::now);
         Ok(Pass { fuse: self, is_probe })
     }
 
@@ -77,12 +77,17 @@ impl Fuse {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// A call was cut off that had begun with so many answers.
-    pub(super) fn unanswered(&self, answers: u64, deadline: Deadline) {
-        let patience = self.patience.load(Ordering::Relaxed);
-        if answers == self.answers() && as_micros(deadline.limit()) * 2 >= patience {
-            self.blow(&format!("no reply within {:?}", deadline.limit()), false);
+    /// A call was cut off that had begun with so many answers. One that was given little says little, but
+    /// several in a row do not.
+    pub(super) fn unanswered(&self, answers: u64, is_probe: bool, deadline: Deadline) {
+        let silence = self.silent().map(|since| since.elapsed()).unwrap_or_default();
+        if answers == self.answers() && silence * 2 >= DEFAULT_CALL_DEADLINE {
+            self.blow(&format!("no reply within {:?}", deadline.limit()), is_probe);
         }
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the circuit. Of those who come to the same at once, and of those who began before it was open,
@@ -122,6 +127,10 @@ impl Fuse {
 }
 
 impl Pass<'_> {
+    pub(super) fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+
     /// What the call came to.
     pub(super) fn end(mut self, outcome: &Result<Value>) {
         let is_probe = std::mem::take(&mut self.is_probe);
@@ -129,6 +138,7 @@ impl Pass<'_> {
             Err(error) if error.is_node_fault() => self.fuse.blow(&error.to_string(), is_probe),
             _ => {
                 self.fuse.answers.fetch_add(1, Ordering::Relaxed);
+                *self.fuse.silent() = None;
                 if is_probe {
                     self.fuse.mend();
                 }
@@ -147,8 +157,4 @@ impl Drop for Pass<'_> {
             open.next = Instant::now() + self.fuse.backoff.wait(open.failures);
         }
     }
-}
-
-fn as_micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -52,7 +52,7 @@ impl Given {
     /// A call was cut off that had come so far.
     pub(super) fn unanswered(&self, sent: &Sent, deadline: Deadline) {
         if let (Some(fuse), Some(answers)) = (&self.fuse, sent.answers()) {
-            fuse.unanswered(answers, deadline);
+            fuse.unanswered(answers, sent.is_probe(), deadline);
         }
     }
 
@@ -83,11 +83,11 @@ impl Given {
         sent: &mut Sent,
     ) -> Result<Value> {
         let Some(fuse) = &self.fuse else {
-            sent.begin(0);
+            sent.begin(0, false);
             return self.send(cmd, deadline).await;
         };
-        let pass = fuse.enter(deadline).await?;
-        sent.begin(fuse.answers());
+        let pass = fuse.enter().await?;
+        sent.begin(fuse.answers(), pass.is_probe());
         let outcome = self.send(cmd, deadline).await;
         pass.end(&outcome);
         outcome

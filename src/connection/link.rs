@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult, Value};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -27,6 +28,7 @@ pub(super) struct Link {
     moves: bool,
     pub(super) flights: Arc<Flights>,
     supervisor: JoinHandle<()>,
+    runtime: Handle,
     target: Target,
     push: Mutex<Option<Arc<Push>>>,
 }
@@ -50,6 +52,7 @@ pub(crate) struct Sent {
     on: Option<(u64, u64)>,
     /// Since when it waits for the last node.
     since: Option<Instant>,
+    is_probe: bool,
 }
 
 impl Sent {
@@ -59,8 +62,13 @@ impl Sent {
     }
 
     /// On a connection of the caller's, which had given so many answers by then.
-    pub(super) fn begin(&mut self, answers: u64) {
-        (self.last, self.on) = (true, Some((0, answers)));
+    pub(super) fn begin(&mut self, answers: u64, is_probe: bool) {
+        (self.last, self.on, self.is_probe) = (true, Some((0, answers)), is_probe);
+    }
+
+    /// Whether it is to find out whether a node is back.
+    pub(super) fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     /// How many answers there were when it was sent.
@@ -98,16 +106,16 @@ impl Request<'_> {
 }
 
 impl Link {
-    /// Starts the reconnect loop on the present runtime. `fell` is notified whenever a connection is
-    /// lost.
-    pub(super) fn open(target: Target, fell: Arc<Notify>) -> Self {
+    /// Starts the reconnect loop on this runtime. `fell` is notified whenever a connection is lost.
+    pub(super) fn open(target: Target, fell: Arc<Notify>, runtime: &Handle) -> Self {
         let (name, moves) = (target.name(), matches!(target.place, Where::Named(_)));
         let (told, state) = Told::new(&name, target.breaker());
         let alarm = Alarm::new(&told);
         let supervisor = Supervisor::new(target.clone(), told, Arc::clone(&alarm.raised), fell);
-        let supervisor = tokio::spawn(supervisor.run());
+        let supervisor = runtime.spawn(supervisor.run());
         let (flights, push) = (Arc::default(), Mutex::default());
-        Self { state, alarm, name, moves, flights, supervisor, target, push }
+        let runtime = runtime.clone();
+        Self { state, alarm, name, moves, flights, supervisor, runtime, target, push }
     }
 
     /// What hears the messages of the same server. Begins to connect where nobody has asked before, on
@@ -122,6 +130,11 @@ impl Link {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where its reconnect loop runs.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     pub(super) fn panel(&self) -> &Panel {

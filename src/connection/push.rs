@@ -50,7 +50,8 @@ impl Push {
     /// Begins to connect, on the present runtime. `sharded` says that this is a node of a cluster.
     pub(super) fn open(target: Target, sharded: bool) -> Self {
         let board = Arc::<Board>::default();
-        let link = Link::open(target.that_hears(Arc::clone(&board)), Arc::<Notify>::default());
+        let (target, fell) = (target.that_hears(Arc::clone(&board)), Arc::<Notify>::default());
+        let link = Link::open(target, fell, &Handle::current());
         Self { link, board, sharded: AtomicBool::new(sharded) }
     }
 

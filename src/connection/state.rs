@@ -101,8 +101,8 @@ pub(super) struct Alarm {
 pub(super) struct Raised {
     lost: AtomicU64,
     suspect: AtomicU64,
-    /// A server said that it does not write.
-    read_only: AtomicBool,
+    /// The server said on this connection that it does not write.
+    read_only: AtomicU64,
     /// A node said that its cluster is down.
     cluster_down: AtomicBool,
     any: Notify,
@@ -149,7 +149,9 @@ impl Alarm {
     /// The server answered on connection `id` that it cannot serve.
     pub(super) fn refused(&self, id: u64, error: &ServerError) {
         match error.kind {
-            ServerErrorKind::ReadOnly => self.raised.read_only.store(true, Ordering::Relaxed),
+            ServerErrorKind::ReadOnly => {
+                self.raised.read_only.fetch_max(id, Ordering::Relaxed);
+            }
             ServerErrorKind::ClusterDown => self.raised.cluster_down.store(true, Ordering::Relaxed),
             _ => {}
         }
@@ -197,9 +199,9 @@ impl Raised {
         self.suspect.swap(0, Ordering::Relaxed) >= id
     }
 
-    /// Whether a server said that it does not write; asking clears it.
-    pub(super) fn take_read_only(&self) -> bool {
-        self.read_only.swap(false, Ordering::Relaxed)
+    /// Whether the server said on `id` that it does not write.
+    pub(super) fn is_read_only(&self, id: u64) -> bool {
+        self.read_only.load(Ordering::Relaxed) >= id
     }
 
     /// Whether a node said that its cluster is down; asking clears it.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, Value};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::dial::{ask, is_refusal, text, without_timers};
 use super::state::{Raised, Told};
@@ -48,6 +48,8 @@ pub(super) struct Supervisor {
     demands_primary: bool,
     /// A node said that its cluster is down, and not yet that it is up.
     cluster_down: bool,
+    /// It was told that this user may not ask for the role.
+    role_refused: bool,
 }
 
 /// What a probe found.
@@ -79,6 +81,7 @@ impl Supervisor {
             eviction_checked,
             demands_primary,
             cluster_down,
+            role_refused: false,
         }
     }
 
@@ -94,21 +97,30 @@ impl Supervisor {
     }
 
     async fn keep_up(mut self) {
-        let mut unsound = 0;
+        let backoff = self.target.manner.backoff;
+        let mut useless = 0;
         loop {
             let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
             let (connection, identity) = self.connect(id).await;
             self.previous = identity;
+            let since = Instant::now();
             let was_sound = self.until_dead(id, &connection).await;
             self.told.cut();
             self.fell.notify_one();
-            if was_sound {
-                unsound = 0;
-            } else {
-                drop(connection);
-                sleep(self.target.manner.backoff.wait(unsound)).await;
-                unsound += 1;
+            drop(connection);
+            // One that never was, or that only refuses to write, may be found again at once.
+            let refuses = self.demands_primary && matches!(self.target.place, Where::At(_));
+            if since.elapsed() > backoff.max {
+                useless = 0;
             }
+            if was_sound && !refuses {
+                continue;
+            }
+            tokio::select! {
+                () = sleep(backoff.wait(useless)) => {}
+                () = self.raised.rumours.moved.notified() => {}
+            }
+            useless += 1;
         }
     }
 
@@ -163,7 +175,7 @@ impl Supervisor {
     /// The Sentinels may be behind, and a replica would refuse to write. Of a server that the caller named a
     /// user that may not ask does without.
     async fn check_role(
-        &self,
+        &mut self,
         connection: &MultiplexedConnection,
         address: &ServerAddress,
     ) -> Result<(), String> {
@@ -171,7 +183,9 @@ impl Supervisor {
             Ok(Value::Array(words)) if words.first().and_then(text) == Some("master") => Ok(()),
             Ok(_) => Err(format!("{address} is no primary")),
             Err(why) if is_refusal(&why) && matches!(self.target.place, Where::At(_)) => {
-                tracing::warn!(why, "ROLE was refused: the server may still be no primary");
+                if !std::mem::replace(&mut self.role_refused, true) {
+                    tracing::warn!(why, "ROLE was refused: the server may still be no primary");
+                }
                 Ok(())
             }
             Err(why) => Err(why),
@@ -274,7 +288,7 @@ impl Supervisor {
                     true => self.target.manner.ping_timeout,
                     false => self.target.manner.connect_timeout,
                 };
-                match self.probe(&mut probe, patience).await {
+                match self.probe(id, &mut probe, patience).await {
                     Probe::Sound => {
                         self.told.up(id, connection);
                         (doubted, was_sound, refusals) = (false, true, 0);
@@ -309,8 +323,13 @@ impl Supervisor {
     }
 
     /// Whether the connection carries both ways, and what is behind it serves.
-    async fn probe(&mut self, connection: &mut MultiplexedConnection, patience: Duration) -> Probe {
-        if self.raised.take_read_only() {
+    async fn probe(
+        &mut self,
+        id: u64,
+        connection: &mut MultiplexedConnection,
+        patience: Duration,
+    ) -> Probe {
+        if self.raised.is_read_only(id) {
             // By another connection another server may be found under the same name.
             self.demands_primary = true;
             return Probe::Dead;

@@ -249,7 +249,10 @@ impl Drop for Keeping {
 impl Drop for Task {
     fn drop(&mut self) {
         if !self.is_done {
-            self.keeper.table().has_task = false;
+            let mut table = self.keeper.table();
+            table.has_task = false;
+            // What was asked is dropped with it.
+            table.kept.values_mut().for_each(|kept| kept.is_asked = false);
         }
     }
 }

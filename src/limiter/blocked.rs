@@ -28,6 +28,13 @@ impl Blocked {
         }
     }
 
+    /// Redis let something pass, and told when the bucket is full.
+    pub(super) fn correct(&mut self, hash: u64, reset_after: Duration) {
+        if let Some(full_at) = self.full_at.get_mut(&hash) {
+            *full_at = Moment::now().after(reset_after);
+        }
+    }
+
     pub(super) fn remove(&mut self, hash: u64) {
         self.full_at.remove(&hash);
     }

@@ -32,7 +32,8 @@ impl InProcess {
     pub(super) fn learn(&mut self, key: &str, check: &Check) {
         let hash = self.hasher.hash_one(key);
         match check {
-            Check::Allowed { .. } => self.blocked.remove(hash),
+            // A greater cost than the one that passed would still be denied.
+            Check::Allowed { reset_after, .. } => self.blocked.correct(hash, *reset_after),
             Check::Denied { reset_after, .. } => {
                 let now = Moment::now();
                 self.blocked.insert(now, hash, now.after(*reset_after));
@@ -48,9 +49,10 @@ impl InProcess {
         check: &CheckMany,
     ) -> Result<()> {
         match check {
-            CheckMany::Allowed { .. } => {
+            // Of each that is the most.
+            CheckMany::Allowed { reset_after, .. } => {
                 for (key, _) in limits {
-                    self.blocked.remove(self.hasher.hash_one(key.as_ref()));
+                    self.blocked.correct(self.hasher.hash_one(key.as_ref()), *reset_after);
                 }
             }
             CheckMany::Denied { retry_after, by } => {

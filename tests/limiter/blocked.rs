@@ -53,15 +53,17 @@ async fn a_smaller_cost_that_redis_would_let_pass_is_left_to_the_share() {
 }
 
 #[tokio::test]
-async fn what_redis_let_pass_later_does_not_block() {
+async fn what_redis_let_pass_later_does_not_bring_back_what_was_taken() {
     let (limiter, redis, server) = denied("k", 7, 2).await;
     assert!(by_redis(limiter.check("k", &EIGHT, 1).await).is_allowed());
     kill(&server, &redis).await;
-    assert!(in_process(limiter.check("k", &EIGHT, 8).await).is_allowed());
+    for cost in [8, 2, 1] {
+        assert!(!in_process(limiter.check("k", &EIGHT, cost).await).is_allowed(), "{cost} of none");
+    }
 }
 
 #[tokio::test]
-async fn what_redis_let_pass_later_with_others_does_not_block() {
+async fn what_redis_let_pass_later_with_others_does_not_either() {
     let (redis, server) = with_own().await;
     let limiter = limiter_on(&redis);
     let limits = [("{k}a", EIGHT), ("{k}b", FOUR)];
@@ -70,7 +72,8 @@ async fn what_redis_let_pass_later_with_others_does_not_block() {
         assert_eq!(check.is_allowed(), allowed, "{cost}");
     }
     kill(&server, &redis).await;
-    assert!(in_process(limiter.check("{k}b", &FOUR, 4).await).is_allowed());
+    assert!(!in_process(limiter.check("{k}b", &FOUR, 4).await).is_allowed());
+    assert!(in_process(limiter.check("{k}a", &EIGHT, 8).await).is_allowed(), "never denied");
 }
 
 #[tokio::test]

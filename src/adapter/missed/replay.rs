@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Shared;
 use super::table::Owed;
@@ -14,9 +14,10 @@ use crate::error::{Error, Result, ServerErrorKind};
 use crate::key::{Pattern, check_key};
 use crate::scan::Scan;
 
-/// The waits between two tries, doubled from the first to the last. A circuit that closes ends a wait.
+/// The waits after a try that came to nothing though the node was there, doubled from the first to the last.
 const WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
-
+/// So many calls more are made in a try to find those keys among others that are refused.
+const CALLS: usize = 256;
 /// So many keys go in one call, which has one deadline.
 const PAGE: usize = 1000;
 
@@ -33,25 +34,33 @@ impl Task {
 }
 
 pub(super) async fn run(mut task: Task) {
-    let mut wait = WAITS[0];
+    let mut wait = Duration::ZERO;
     loop {
         let Some(shared) = task.shared.upgrade() else { return };
         let mut circuits = shared.cache.redis().circuits();
-        let closed = count_closed(&circuits.borrow_and_update());
+        let (closed, were) = count_closed(&circuits.borrow_and_update());
+        let before = shared.table().owed();
         attempt(&shared, &shared.all()).await;
-        {
+        let after = {
             let mut table = shared.table();
             if table.owed() == 0 {
                 (table.has_task, task.is_done) = (false, true);
                 tracing::debug!("what could not be deleted is deleted now");
                 return;
             }
-        }
-        drop(shared);
-        wait = match timeout(wait, more_close(&mut circuits, closed)).await {
-            Ok(()) => WAITS[0],
-            Err(_) => WAITS[1].min(wait * 2),
+            table.owed()
         };
+        drop(shared);
+        wait = match () {
+            () if after < before => WAITS[0],
+            () if closed == were => WAITS[1].min(wait * 2).max(WAITS[0]),
+            // Nobody was asked.
+            () => wait,
+        };
+        if closed < were {
+            let _for_long = timeout(WAITS[1], more_close(&mut circuits, closed)).await;
+        }
+        sleep(wait).await;
     }
 }
 
@@ -62,7 +71,7 @@ async fn more_close(circuits: &mut watch::Receiver<Circuits>, mut before: usize)
             // The handle is gone, and with it the adapter.
             return;
         }
-        let now = count_closed(&circuits.borrow_and_update());
+        let (now, _) = count_closed(&circuits.borrow_and_update());
         if now > before {
             return;
         }
@@ -70,13 +79,15 @@ async fn more_close(circuits: &mut watch::Receiver<Circuits>, mut before: usize)
     }
 }
 
-fn count_closed(circuits: &Circuits) -> usize {
-    circuits.iter().filter(|node| node.is_closed()).count()
+/// How many are closed, of how many.
+fn count_closed(circuits: &Circuits) -> (usize, usize) {
+    (circuits.iter().filter(|node| node.is_closed()).count(), circuits.iter().len())
 }
 
 async fn attempt(shared: &Shared, owed: &Owed) {
+    let mut calls = CALLS;
     for page in owed.keys.chunks(PAGE) {
-        if let Err(error) = delete(shared, owed, page).await {
+        if let Err(error) = delete(shared, owed, page, &mut calls).await {
             return tracing::debug!(%error, "what is to be deleted is still there");
         }
     }
@@ -95,36 +106,34 @@ async fn attempt(shared: &Shared, owed: &Owed) {
 
 /// Deletes these, but for those that are refused, and those whose node of a cluster is away. An error where
 /// all is away.
-async fn delete(shared: &Shared, owed: &Owed, keys: &[String]) -> Result<()> {
-    let failed = match shared.cache.delete_many_by_slot(keys).await {
-        Ok(_) => Vec::new(),
-        Err(Error::Partial { failed, .. }) => {
-            failed.into_iter().map(|slot| (slot.keys, slot.error)).collect()
-        }
-        Err(error) if error.is_node_fault() => return Err(error),
-        Err(error) => vec![(keys.to_vec(), error)],
-    };
-    let kept: HashSet<_> = failed.iter().flat_map(|(keys, _)| keys).collect();
-    let gone = keys.iter().filter(|key| !kept.contains(key));
-    shared.settle(|table| table.deleted(owed, gone));
-    for (keys, error) in failed.iter().filter(|(_, error)| !error.is_node_fault()) {
-        // One that this user may not touch has all of its call refused.
-        if keys.len() > 1 && error.server_kind() == Some(ServerErrorKind::NoPermission) {
-            for key in keys {
-                delete_alone(shared, owed, key).await?;
+async fn delete(shared: &Shared, owed: &Owed, page: &[String], calls: &mut usize) -> Result<()> {
+    let mut parts = vec![page.to_vec()];
+    while let Some(keys) = parts.pop() {
+        let failed = match shared.cache.delete_many_by_slot(&keys).await {
+            Ok(_) => Vec::new(),
+            Err(Error::Partial { failed, .. }) => {
+                failed.into_iter().map(|slot| (slot.keys, slot.error)).collect()
             }
-        } else {
-            shared.settle(|table| table.refused(owed, keys.iter()));
+            Err(error) if error.is_node_fault() => return Err(error),
+            Err(error) => vec![(keys.clone(), error)],
+        };
+        let kept: HashSet<_> = failed.iter().flat_map(|(keys, _)| keys).collect();
+        let gone = keys.iter().filter(|key| !kept.contains(key));
+        shared.settle(|table| table.deleted(owed, gone));
+        for (mut keys, error) in failed {
+            if error.is_node_fault() {
+                continue;
+            }
+            // One that this user may not touch has all of its call refused: which is it?
+            let is_divided = error.server_kind() == Some(ServerErrorKind::NoPermission);
+            if is_divided && keys.len() > 1 && *calls >= 2 {
+                *calls -= 2;
+                let half = keys.split_off(keys.len() / 2);
+                parts.extend([half, keys]);
+            } else {
+                shared.settle(|table| table.refused(owed, keys.iter()));
+            }
         }
-    }
-    Ok(())
-}
-
-async fn delete_alone(shared: &Shared, owed: &Owed, key: &String) -> Result<()> {
-    match shared.cache.delete(key).await {
-        Ok(_) => shared.settle(|table| table.deleted(owed, [key].into_iter())),
-        Err(error) if error.is_node_fault() => return Err(error),
-        Err(_) => shared.settle(|table| table.refused(owed, [key].into_iter())),
     }
     Ok(())
 }

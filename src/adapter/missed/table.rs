@@ -27,6 +27,8 @@ struct Key {
     last: u64,
     slot: u16,
     is_away: bool,
+    /// By when it has come to its own end.
+    ends: Moment,
 }
 
 /// Keys of a pattern that were too many to remember.
@@ -64,8 +66,9 @@ impl Table {
     pub(super) fn add(&mut self, key: &str, slot: u16, is_away: bool, lives: Duration) {
         let now = self.next;
         self.next += 1;
+        let ends = Moment::now().after(lives);
         if let Some(known) = self.keys.get_mut(key) {
-            known.last = now;
+            (known.last, known.ends) = (now, known.ends.max(ends));
             if is_away && !known.is_away {
                 known.is_away = true;
                 *self.away.entry(slot).or_default() += 1;
@@ -73,7 +76,6 @@ impl Table {
             return;
         }
         if self.keys.len() >= self.at_most {
-            let ends = Moment::now().after(lives);
             let past = self.patterns.entry(Pattern::of(key)).or_insert(Past {
                 last: now,
                 ends,
@@ -85,7 +87,7 @@ impl Table {
         if is_away {
             *self.away.entry(slot).or_default() += 1;
         }
-        self.keys.insert(key.into(), Key { first: now, last: now, slot, is_away });
+        self.keys.insert(key.into(), Key { first: now, last: now, slot, is_away, ends });
         self.order.insert(now, key.into());
     }
 
@@ -107,11 +109,19 @@ impl Table {
         self.patterns.keys().copied()
     }
 
-    /// All that is owed now. A pattern that nobody can sweep is owed no more once its keys have ended by
-    /// themselves.
+    /// All that is owed now. A key that is refused, and a pattern that nobody can sweep, is owed no more once
+    /// it has ended by itself.
     pub(super) fn all(&mut self) -> Owed {
         let now = Moment::now();
         self.patterns.retain(|_, past| !past.stays || past.ends > now);
+        let order = &mut self.order;
+        self.keys.retain(|_, key| {
+            let stays = key.is_away || key.ends > now;
+            if !stays {
+                order.remove(&key.first);
+            }
+            stays
+        });
         Owed {
             keys: self.order.values().map(|key| String::from(&**key)).collect(),
             patterns: self.patterns().collect(),
@@ -218,6 +228,16 @@ mod tests {
         assert!(table.withholds("a", 7) && !table.withholds("b", 7));
         table.deleted(&owed, owed.keys.iter());
         assert!(!table.withholds("a", 7) && table.away.is_empty());
+    }
+
+    #[test]
+    fn what_is_refused_is_owed_until_it_has_ended() {
+        let mut table = Table::new(10);
+        table.add("ended", 7, false, Duration::ZERO);
+        table.add("lives", 7, false, LONG);
+        table.add("not known to be refused", 7, true, Duration::ZERO);
+        assert_eq!(table.all().keys, ["lives", "not known to be refused"]);
+        assert!(!table.keys.contains_key("ended") && table.order.len() == 2);
     }
 
     #[test]

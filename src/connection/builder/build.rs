@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use redis::{ProtocolVersion, RedisConnectionInfo};
+use tokio::runtime::Handle;
 
 use super::super::address::Address;
 use super::super::cluster::Cluster;
@@ -41,7 +42,7 @@ impl RedisBuilder {
         }) {
             return Err(Error::invalid("client name", "must be printable ASCII without spaces"));
         }
-        tokio::runtime::Handle::try_current()
+        let runtime = Handle::try_current()
             .map_err(|_| Error::Config("a handle is built inside a Tokio runtime".to_owned()))?;
         let Endpoint { place, tls, settings, names_protocol } = self.endpoint()?;
         let tls = tls.map(|insecure| Tls {
@@ -65,9 +66,9 @@ impl RedisBuilder {
                 return Err(Error::Config("a cluster has database 0 alone".to_owned()));
             }
             Place::Cluster(seeds) => {
-                (Backend::Cluster(Cluster::open(seeds, manner).into()), Layout::HashTagged)
+                (Backend::Cluster(Cluster::open(seeds, manner, runtime).into()), Layout::HashTagged)
             }
-            Place::Server(address) => (link(Where::At(address), manner), Layout::Plain),
+            Place::Server(address) => (link(Where::At(address), manner, &runtime), Layout::Plain),
             Place::Sentinel { sentinels, service, login } => {
                 let mut dialer = manner.dialer.clone();
                 dialer.settings = login_only(&login, manner.dialer.settings.protocol());
@@ -78,7 +79,7 @@ impl RedisBuilder {
                     ask_within: self.connect_timeout / 2,
                     backoff: self.backoff,
                 };
-                (link(Where::Named(sentinels.into()), manner), Layout::Plain)
+                (link(Where::Named(sentinels.into()), manner, &runtime), Layout::Plain)
             }
         };
         Redis::from_backend(backend, self.layout.unwrap_or(layout))
@@ -184,8 +185,8 @@ impl RedisBuilder {
 }
 
 /// A connection that is kept up. Nobody but its callers cares when it is lost.
-fn link(place: Where, manner: Arc<Manner>) -> Backend {
-    Backend::Link(Link::open(Target::new(place, manner), Arc::default()).into())
+fn link(place: Where, manner: Arc<Manner>, runtime: &Handle) -> Backend {
+    Backend::Link(Link::open(Target::new(place, manner), Arc::default(), runtime).into())
 }
 
 fn login_only(login: &Login, protocol: ProtocolVersion) -> RedisConnectionInfo {

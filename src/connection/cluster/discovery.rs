@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::Value;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::super::address::Address;
-use super::super::circuit::Panel;
+use super::super::circuit::{Breaker, Panel};
 use super::super::deadline::Deadline;
 use super::super::dial::{ask, without_timers};
 use super::super::link::{Link, Request, Sent};
@@ -36,6 +37,10 @@ pub(super) enum View {
 pub(super) struct Discovery {
     seeds: Vec<Address>,
     manner: Arc<Manner>,
+    /// Where all nodes are kept connected, also those that a call on another one has heard of.
+    runtime: Handle,
+    /// What is seen while no node is known.
+    lost: Mutex<Option<Breaker>>,
     view: watch::Sender<View>,
     /// Notified also by a link whose connection is lost.
     stale: Arc<Notify>,
@@ -46,10 +51,12 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    pub(super) fn new(seeds: Vec<Address>, manner: Arc<Manner>) -> Self {
+    pub(super) fn new(seeds: Vec<Address>, manner: Arc<Manner>, runtime: Handle) -> Self {
         Self {
             seeds,
             manner,
+            runtime,
+            lost: Mutex::default(),
             view: watch::Sender::new(View::Unknown),
             stale: Arc::default(),
             hint: Mutex::default(),
@@ -65,6 +72,10 @@ impl Discovery {
     /// How long an attempt to connect may take.
     pub(super) fn patience(&self) -> Duration {
         self.manner.connect_timeout
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     pub(super) fn panel(&self) -> &Panel {
@@ -124,7 +135,7 @@ impl Discovery {
     fn open(&self, address: Address) -> Arc<Node> {
         let place = Where::At(ServerAddress::Tcp(address.clone()));
         let target = Target::new(place, Arc::clone(&self.manner));
-        Arc::new(Node { address, link: Link::open(target, Arc::clone(&self.stale)) })
+        Arc::new(Node { address, link: Link::open(target, Arc::clone(&self.stale), &self.runtime) })
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -201,6 +212,7 @@ impl Discovery {
             });
             let changed = before.is_none_or(|before| !before.is_same(&map));
             if changed {
+                drop(self.lost().take());
                 tracing::info!(
                     target = self.name(),
                     primaries = map.primaries().len(),
@@ -212,11 +224,18 @@ impl Discovery {
         });
     }
 
+    fn lost(&self) -> MutexGuard<'_, Option<Breaker>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn unreachable(&self, why: &str) {
         self.view.send_if_modified(|view| match view {
             View::Known(_) => false,
             View::Unknown => {
                 tracing::warn!(target = self.name(), why, "cannot find the cluster");
+                let breaker = self.manner.panel.add(&self.name());
+                breaker.open(&why.into());
+                *self.lost() = Some(breaker);
                 *view = View::Unreachable(why.into());
                 true
             }
