@@ -97,6 +97,29 @@ async fn more_than_one_call_deletes_in_time_are_deleted_in_several() {
     made_up_for(&adapter).await;
 }
 
+/// It is done where the connections are kept up, wherever the adapter was made.
+#[test]
+fn the_runtime_that_made_the_adapter_may_end() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (main, short) = (runtime(), runtime());
+    let server = own_behind_proxy();
+    let redis = quick(server.url()).call_deadline(DEADLINE).build();
+    assert!(redis.is_err(), "outside a runtime");
+    let redis = main.block_on(async {
+        let redis = quick(server.url()).call_deadline(DEADLINE).build().unwrap();
+        comes_alive(&redis).await;
+        redis
+    });
+    let adapter = short.block_on(async { RedisCacheAdapter::new(redis) });
+    drop(short);
+    main.block_on(async {
+        server.proxy().black_hole();
+        adapter.delete("k").await;
+        server.proxy().pass();
+        made_up_for(&adapter).await;
+    });
+}
+
 /// A handler on a runtime of its own, which ends with it.
 #[test]
 fn the_runtime_of_the_caller_may_end_or_idle() {

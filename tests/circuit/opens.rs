@@ -139,6 +139,27 @@ async fn a_server_that_is_a_primary_again_for_a_user_who_may_not_ask_for_its_rol
     tokio::time::timeout(HANG, back).await.expect("it writes again");
 }
 
+/// And meanwhile asks no faster than the back-off lets it, however fast its callers are.
+#[tokio::test]
+async fn a_server_that_is_no_primary_is_not_asked_in_a_hurry_by_whoever_may_not_ask_for_its_role() {
+    let server = Server::builder().acl("user u on >pw ~* &* +@all -role").start().unwrap();
+    let url = server.url().replace("redis://", "redis://u:pw@");
+    let redis = Redis::builder().url(url).call_deadline(DEADLINE).build().unwrap();
+    comes_alive(&redis).await;
+    let (log, _listening) = events();
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
+    let cache = Cache::new(redis);
+    let began = Instant::now();
+    let mut refusals = 0;
+    while began.elapsed() < Duration::from_secs(1) {
+        refusals += usize::from(matches!(cache.set("k", "v", LONG).await, Err(Error::Server(_))));
+        tokio::task::yield_now().await;
+    }
+    // Waits that double from half of 50 ms: the sixth ends after a second at the earliest.
+    assert!((2..=7).contains(&refusals), "{refusals}");
+    assert_eq!(log.count("ROLE was refused"), 1, "{}", log.text());
+}
+
 /// However many calls come to the same at once.
 #[tokio::test]
 async fn a_callers_connection_once_for_one_stall() {
@@ -159,6 +180,26 @@ async fn a_callers_connection_once_for_one_stall() {
     comes_alive(&redis).await;
     // As after one failure: 64 of them would be two seconds.
     assert!(began.elapsed() < Duration::from_millis(800), "{:?}", began.elapsed());
+}
+
+/// One that stays silent is asked less and less often.
+#[tokio::test]
+async fn a_callers_connection_for_longer_and_longer() {
+    let server = Server::start().unwrap();
+    let client = Client::open(server.url()).unwrap();
+    let given = client.get_multiplexed_async_connection().await.unwrap();
+    let redis = Redis::from(given).with_call_deadline(DEADLINE).unwrap();
+    redis.ping().await.unwrap();
+    server.pause().unwrap();
+    let (began, mut probes) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(3) {
+        probes += usize::from(waited(&redis.ping().await.unwrap_err()));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // One in 0.3 s would be ten of them.
+    assert!((3..=7).contains(&probes), "{probes}");
+    server.resume().unwrap();
+    comes_alive(&redis).await;
 }
 
 #[tokio::test]

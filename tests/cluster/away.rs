@@ -147,3 +147,43 @@ async fn a_primary_that_stands_still_is_noticed_by_pings_alone() {
     cluster.nodes()[0].resume().unwrap();
     comes_alive(&redis).await;
 }
+
+/// A call on a runtime of its own may be the first to hear of a node, and ends with it.
+#[test]
+fn a_node_that_a_call_of_a_short_runtime_heard_of_first_stays() {
+    use tokio::runtime::Builder;
+
+    let main = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let cluster = Cluster::builder().primaries(1).replicas_each(1).start().unwrap();
+    let redis = main.block_on(patient(&cluster));
+    let cache = Cache::new(redis.clone());
+    let last = cluster.primary_of_key("k").unwrap();
+    cluster.replicas_of(last).unwrap()[0].command(&["CLUSTER", "FAILOVER"]).unwrap();
+    let began = Instant::now();
+    while cluster.primary_of_key("k").unwrap().port() == last.port() {
+        assert!(began.elapsed() < HANG, "the replica takes over");
+    }
+    let short = Builder::new_current_thread().enable_all().build().unwrap();
+    short.block_on(cache.set("k", "v", LONG)).unwrap();
+    drop(short);
+    main.block_on(async {
+        let back = async { while cache.set("k", "v", LONG).await.is_err() {} };
+        tokio::time::timeout(HANG, back).await.expect("it is connected to");
+        comes_alive(&redis).await;
+    });
+}
+
+/// A cluster of which no node is found is away as well.
+#[tokio::test]
+async fn a_cluster_that_is_not_found_has_an_open_circuit_until_it_is() {
+    let (cluster, _) = primaries(1).await;
+    let node = &cluster.nodes()[0];
+    node.kill().unwrap();
+    let redis = Redis::connect(&cluster.url()).await.unwrap();
+    assert_eq!(redis.circuits().borrow().iter().len(), 1);
+    assert!(!RedisCacheAdapter::new(redis.clone()).health().is_reachable());
+    node.restart(auth_adapter_redis::testing::Data::Kept).unwrap();
+    comes_alive(&redis).await;
+    let circuits = redis.circuits();
+    assert!(circuits.borrow().iter().all(|at| at.is_closed() && !at.node.contains("cluster")));
+}
