@@ -24,8 +24,8 @@ impl Noun for Seven {
     const OPERATIONS: &'static [Operation] = &[
         Operation::new("GET", ["old"; 3]).reads().or("none, swallowed"),
         Operation::new("SET", ["told"; 3]).or("told, swallowed"),
-        Operation::new("DEL", ["told"; 3]).or("told, swallowed"),
-        Operation::new("cache/delete_many", ["told"; 3]).or("told, swallowed"),
+        Operation::new("DEL", ["told"; 3]).or("told, swallowed").after(After::Done),
+        Operation::new("cache/delete_many", ["told"; 3]).or("told, swallowed").after(After::Done),
         // What is not known falls back to a lock in the process, which the next task finds.
         Operation::new("lock/acquire", ["true", "true", "false"])
             .or("true, swallowed")
@@ -70,6 +70,10 @@ impl Noun for Seven {
         };
         let swallowed = ours.health().swallowed.total() - before;
         Ok(if swallowed == 1 { told + ", swallowed" } else { told })
+    }
+
+    fn is_idle(&self) -> bool {
+        self.ours.health().deletes_pending == 0
     }
 
     /// What was deleted is set once more, what was set is deleted, and the lock is taken and freed by

@@ -55,7 +55,8 @@ async fn sent_again<N: Noun>(stage: &Stage, operation: &Operation, sound: &Sound
 
 /// The reply to what is sent again is lost too.
 pub async fn dropped_twice<N: Noun>() {
-    let stage = Stage::new(HANG).await;
+    // Without an answer to PING there is no connection, and that call takes all of its time.
+    let stage = Stage::new(HANG / 10).await;
     for operation in N::OPERATIONS {
         let sound = stage.sound::<N>(operation).await;
         let noun: N = stage.prepared(operation).await;
@@ -113,7 +114,7 @@ pub async fn late<N: Noun>() {
         }
         comes_alive(&stage.caller).await;
         if operation.after == After::Done {
-            until(|| noun.state() == sound.once()).await;
+            until(|| noun.state() == sound.once() && noun.is_idle()).await;
         }
         noun.meddle(operation).await;
         let before = noun.state();
@@ -141,7 +142,7 @@ fn unknown(operation: &Operation, said: Result<String, Error>) {
 async fn settles<N: Noun>(operation: &Operation, sound: &Sound, noun: &N, executions: usize) {
     match operation.after {
         After::Nothing => sound.check(operation, noun, executions),
-        After::Done => until(|| noun.state() == sound.once()).await,
+        After::Done => until(|| noun.state() == sound.once() && noun.is_idle()).await,
         After::Undone => until(|| noun.state() == sound.undone).await,
     }
 }

@@ -105,6 +105,11 @@ pub trait Noun: Sized {
     /// Undoes a call that had a reply, as is done in the background after one that had none.
     async fn undo(&self) {}
 
+    /// Whether nothing goes on in the background.
+    fn is_idle(&self) -> bool {
+        true
+    }
+
     /// What the server has, without what differs from one world to the next.
     fn state(&self) -> String;
 }
