@@ -287,7 +287,7 @@ impl Redis {
                 (Backend::Cluster(cluster), Some(node)) => {
                     cluster.unanswered(node, sent, deadline);
                 }
-                (Backend::Cluster(_), None) => {}
+                (Backend::Cluster(cluster), None) => cluster.unfound(deadline),
                 (Backend::Given(given), _) => given.unanswered(sent, deadline),
             }
             Err(deadline.too_late(progress.sent.anything()))

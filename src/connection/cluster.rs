@@ -14,7 +14,7 @@ use std::time::Duration;
 use redis::{Arg, Cmd, Value};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Progress;
 use super::address::Address;
@@ -161,14 +161,20 @@ impl Cluster {
 
     /// The primaries, once there are any.
     pub(super) async fn known_primaries(&self, deadline: Deadline) -> Result<Vec<Arc<Node>>> {
-        deadline.bound(self.serving(None)).await??;
+        let found = deadline.bound(self.serving(None)).await;
+        found.inspect_err(|_| self.unfound(deadline))??;
         Ok(self.primaries())
     }
 
     /// The primaries, as a node tells them now: one for each slot.
     pub(super) async fn ask_primaries(&self, deadline: Deadline) -> Result<Vec<Arc<Node>>> {
-        let asked = deadline.bound(self.discovery.refresh()).await?;
-        asked.map_err(Error::Unavailable)?;
+        let asked = timeout_at(deadline.at, self.discovery.refresh()).await;
+        match asked {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) if Instant::now() < deadline.at => return Err(Error::Unavailable(why)),
+            // One was asked, and had all the time.
+            Ok(Err(_)) | Err(_) => return Err(deadline.too_late(true)),
+        }
         match &*self.discovery.view() {
             View::Known(map) if map.is_complete() => Ok(map.primaries().to_vec()),
             _ => Err(Error::Unavailable("a slot has no primary".to_owned())),
@@ -196,6 +202,11 @@ impl Cluster {
     pub(super) fn unanswered(&self, node: &Node, sent: &Sent, deadline: Deadline) {
         node.link.unanswered(sent, deadline);
         self.discovery.stale(None);
+    }
+
+    /// A call was cut off that had found no node.
+    pub(super) fn unfound(&self, deadline: Deadline) {
+        self.discovery.unfound(deadline);
     }
 
     pub(super) fn is_up(&self) -> bool {

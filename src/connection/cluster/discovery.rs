@@ -224,6 +224,13 @@ impl Discovery {
         });
     }
 
+    /// A whole call waited for the first search: others need not as well.
+    pub(super) fn unfound(&self, deadline: Deadline) {
+        if deadline.limit() * 2 >= self.manner.ping_timeout {
+            self.unreachable(&format!("no node answered within {:?}", deadline.limit()));
+        }
+    }
+
     fn lost(&self) -> MutexGuard<'_, Option<Breaker>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
