@@ -118,6 +118,26 @@ pub(super) fn text(value: &Value) -> Option<&str> {
     }
 }
 
+/// Locks and sessions must not be evicted: says so once where the server is set to.
+pub(super) async fn warn_of_eviction(connection: &MultiplexedConnection) {
+    let Ok(info) = ask(connection, &["INFO", "memory"]).await else {
+        return;
+    };
+    let policy = field(&info, "maxmemory_policy").unwrap_or_default();
+    let limited = field(&info, "maxmemory").is_some_and(|limit| limit != "0");
+    if limited && policy != "noeviction" {
+        tracing::warn!(policy, "this server may evict locks: set maxmemory-policy noeviction");
+    }
+}
+
+/// A field of an `INFO` reply.
+pub(super) fn field(info: &Value, name: &str) -> Option<String> {
+    let text = text(info)?;
+    let of = |line: &str| Some(line.split_once(':')?.1.trim().to_owned());
+    let mut lines = text.lines();
+    lines.find(|line| line.split(':').next() == Some(name)).and_then(of)
+}
+
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -129,4 +149,17 @@ impl fmt::Display for ServerAddress {
 
 fn config_error(error: redis::RedisError) -> Error {
     Error::Config(in_one_line(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_by_its_whole_name() {
+        let info = Value::BulkString(b"# Memory\r\nmaxmemory:7\r\nmaxmemory_policy:x\r\n".to_vec());
+        assert_eq!(field(&info, "maxmemory").as_deref(), Some("7"));
+        assert_eq!(field(&info, "maxmemory_policy").as_deref(), Some("x"));
+        assert_eq!(field(&info, "max"), None);
+    }
 }

@@ -160,14 +160,20 @@ async fn a_server_that_is_no_primary_is_not_asked_in_a_hurry_by_whoever_may_not_
     assert_eq!(log.count("ROLE was refused"), 1, "{}", log.text());
 }
 
-/// However many calls come to the same at once.
-#[tokio::test]
-async fn a_callers_connection_once_for_one_stall() {
-    let server = Server::start().unwrap();
+/// On a connection of the caller's that has answered.
+async fn given(server: &Server) -> Redis {
     let client = Client::open(server.url()).unwrap();
     let given = client.get_multiplexed_async_connection().await.unwrap();
     let redis = Redis::from(given).with_call_deadline(DEADLINE).unwrap();
     redis.ping().await.unwrap();
+    redis
+}
+
+/// However many calls come to the same at once.
+#[tokio::test]
+async fn a_callers_connection_once_for_one_stall() {
+    let server = Server::start().unwrap();
+    let redis = given(&server).await;
     server.pause().unwrap();
     let mut stalled = tokio::task::JoinSet::new();
     for _ in 0..TASKS {
@@ -186,10 +192,7 @@ async fn a_callers_connection_once_for_one_stall() {
 #[tokio::test]
 async fn a_callers_connection_for_longer_and_longer() {
     let server = Server::start().unwrap();
-    let client = Client::open(server.url()).unwrap();
-    let given = client.get_multiplexed_async_connection().await.unwrap();
-    let redis = Redis::from(given).with_call_deadline(DEADLINE).unwrap();
-    redis.ping().await.unwrap();
+    let redis = given(&server).await;
     server.pause().unwrap();
     let (began, mut probes) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(3) {
