@@ -80,7 +80,7 @@ impl Cache {
         got
     }
 
-    async fn fetch(&self, key: &str) -> Result<Option<String>> {
+    pub(crate) async fn fetch(&self, key: &str) -> Result<Option<String>> {
         let reply = self.redis.command(&self.on("GET", key, 0)?).await?;
         decode("GET", reply)
     }

@@ -214,12 +214,12 @@ impl Redis {
         }
     }
 
-    /// Where its connections are kept up; those of a caller's keep themselves up.
+    /// Where its connections are kept up; where one was given, those of a caller's keep themselves up.
     pub(crate) fn runtime(&self) -> Option<&Handle> {
         match &self.backend {
             Backend::Link(link) => Some(link.runtime()),
             Backend::Cluster(cluster) => Some(cluster.runtime()),
-            Backend::Given(_) => None,
+            Backend::Given(given) => given.runtime(),
         }
     }
 

@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::key::{Pattern, check_key, millis};
 use crate::observe;
 use replay::Task;
-use table::{Owed, Table};
+use table::{Owed, Part, Table};
 
-/// The deletes that an adapter owes. While there are any, a task tries to do them; it ends with the adapter
-/// or with its runtime, which the next delete or read makes up for.
+/// The deletes that an adapter owes. While there are any of a part, a task tries to do them; it ends with the
+/// adapter or with its runtime, which the next delete or read makes up for.
 #[derive(Debug)]
 pub(super) struct Missed(Arc<Shared>);
 
@@ -29,6 +30,8 @@ struct Shared {
     owed: AtomicUsize,
     /// The longest TTL that was asked for, by pattern, in milliseconds.
     longest: [AtomicU64; Pattern::ALL.len()],
+    /// Notified of more to do, by part.
+    added: Arc<[Notify; Part::ALL.len()]>,
 }
 
 impl Missed {
@@ -37,7 +40,7 @@ impl Missed {
         // What is nothing is to be seen as well.
         observe::deletes_pending(0, 0);
         let (table, owed) = (Mutex::new(Table::new(at_most)), AtomicUsize::new(0));
-        Self(Arc::new(Shared { cache, table, owed, longest }))
+        Self(Arc::new(Shared { cache, table, owed, longest, added: Arc::default() }))
     }
 
     /// Remembers no more than so many keys from now on.
@@ -61,11 +64,12 @@ impl Missed {
             for key in keys {
                 let longest = &self.0.longest[Pattern::of(key) as usize];
                 let lives = Duration::from_millis(longest.load(Ordering::Relaxed));
-                table.add(key, self.0.slot(key), is_away, lives);
+                let part = table.add(key, self.0.slot(key), is_away, lives);
+                self.0.added[part as usize].notify_one();
             }
             self.0.note(&table);
         }
-        self.see_to_it();
+        self.0.see_to_it();
     }
 
     /// Remembers these keys if it is dropped before it is told that they need not be.
@@ -78,7 +82,7 @@ impl Missed {
         if self.0.owed.load(Ordering::SeqCst) == 0 {
             return false;
         }
-        self.see_to_it();
+        self.0.see_to_it();
         self.0.table().withholds(key, self.0.slot(key))
     }
 
@@ -86,24 +90,6 @@ impl Missed {
     pub(super) fn owed(&self) -> (usize, Vec<&'static str>) {
         let table = self.0.table();
         (table.keys(), table.patterns().map(|pattern| pattern.glob().unwrap_or("other")).collect())
-    }
-
-    /// Has a task at work, where there is a runtime.
-    fn see_to_it(&self) {
-        // That of the connections: a short one of a caller's may end, and without them nothing is done.
-        let kept_up = self.0.cache.redis().runtime().cloned();
-        let Some(runtime) = kept_up.or_else(|| Handle::try_current().ok()) else {
-            return;
-        };
-        {
-            let mut table = self.0.table();
-            if table.has_task || table.owed() == 0 {
-                return;
-            }
-            table.has_task = true;
-        }
-        // A runtime that has ended drops it, which says so in the table.
-        drop(runtime.spawn(replay::run(Task::new(&self.0))));
     }
 }
 
@@ -141,10 +127,31 @@ impl Shared {
         if redis.is_cluster() { redis.slot(key) } else { 0 }
     }
 
-    /// All that is owed now.
-    fn all(&self) -> Owed {
+    /// Has a task at work on each part of what is owed, where there is a runtime.
+    fn see_to_it(self: &Arc<Self>) {
+        // That of the connections: a short one of a caller's may end, and without them nothing is done.
+        let kept_up = self.cache.redis().runtime().cloned();
+        let Some(runtime) = kept_up.or_else(|| Handle::try_current().ok()) else {
+            return;
+        };
+        for part in Part::ALL {
+            {
+                let mut table = self.table();
+                if table.owed_of(part) == 0
+                    || std::mem::replace(&mut table.has_task[part as usize], true)
+                {
+                    continue;
+                }
+            }
+            // A runtime that has ended drops it, which says so in the table.
+            drop(runtime.spawn(replay::run(Task::new(self, part))));
+        }
+    }
+
+    /// So much of what is owed of a part now.
+    fn all(&self, part: Part, at_most: usize) -> Owed {
         let mut table = self.table();
-        let all = table.all();
+        let all = table.all(part, at_most);
         self.note(&table);
         all
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis::Cmd;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
+use tokio::runtime::Handle;
 
 use super::backoff::DEFAULT_BACKOFF;
 use super::circuit::Panel;
@@ -25,6 +26,8 @@ pub(super) struct Given {
     panel: Arc<Panel>,
     /// None for a cluster, of which one node may be away alone.
     fuse: Option<Fuse>,
+    /// Where it was given, which is where it is likely to be driven.
+    runtime: Option<Handle>,
 }
 
 pub(super) enum Connection {
@@ -38,7 +41,8 @@ pub(super) enum Connection {
 impl Given {
     pub(super) fn new(connection: Connection) -> Self {
         let panel = Arc::<Panel>::default();
-        let mut given = Self { connection, flights: Arc::default(), panel, fuse: None };
+        let (flights, runtime) = (Arc::default(), Handle::try_current().ok());
+        let mut given = Self { connection, flights, panel, fuse: None, runtime };
         if !given.is_cluster() {
             given.fuse = Some(Fuse::new(given.name(), &given.panel, DEFAULT_BACKOFF));
         }
@@ -47,6 +51,10 @@ impl Given {
 
     pub(super) fn panel(&self) -> &Panel {
         &self.panel
+    }
+
+    pub(super) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref()
     }
 
     /// A call was cut off that had come so far.

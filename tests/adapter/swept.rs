@@ -2,10 +2,12 @@
 
 use super::missed::{is_there, made_up_for, on};
 use super::*;
+use auth_adapter_redis::cache::Read;
 use auth_adapter_redis::lock::{Acquire, Leases};
 use auth_adapter_redis::rate::{Check, Quota};
 use auth_adapter_redis::testing::{Proxy, Server};
 use auth_adapter_redis::{Cache, RateLimiter};
+use std::time::Instant;
 
 /// Owes a delete of this key, as whoever drops it halfway does.
 async fn owes(adapter: &RedisCacheAdapter, key: &str) {
@@ -66,6 +68,61 @@ async fn one_key_that_is_denied_keeps_no_other_from_being_deleted() {
     assert!(!is_there(&server, "ok:flag") && !is_there(&server, "user:1"));
     adapter.set("ok:flag", "v", LONG).await;
     assert_eq!(adapter.get("ok:flag").await.as_deref(), Some("v"), "it withholds itself alone");
+}
+
+/// Each of them has the log-out that it belongs to refused.
+#[tokio::test]
+async fn many_keys_that_are_denied_keep_no_other_from_being_deleted() {
+    const LOG_OUTS: usize = 300;
+    let (adapter, server, _proxy) = as_user("~ok:* &* +@all").await;
+    for at in 0..LOG_OUTS {
+        let flag = format!("ok:{at}");
+        adapter.set(&flag, "v", LONG).await;
+        adapter.delete_many(&[&flag, &format!("denied:{at}")]).await;
+    }
+    until(|| adapter.health().deletes_pending == LOG_OUTS).await;
+    assert_eq!(server.command(&["DBSIZE"]).unwrap().int(), Some(0));
+    adapter.delete_many(&["ok:late", "denied:late"]).await;
+    until(|| adapter.health().deletes_pending == LOG_OUTS + 1).await;
+    let read = adapter.read("ok:late").await;
+    assert!(matches!(read, Ok(Read::Miss)), "withheld no more: {read:?}");
+}
+
+/// However long it was to live, which nobody here knows.
+#[tokio::test]
+async fn what_nobody_here_may_delete_is_withheld_until_it_is_gone() {
+    let (adapter, server, _proxy) = as_user("~* &* +@all -del -evalsha -eval").await;
+    server.command(&["SET", "heartbeat:1", "by another instance"]).unwrap();
+    adapter.delete("heartbeat:1").await;
+    let tried = || server.info_field("errorstats", "errorstat_NOPERM");
+    for _ in 0..2 {
+        let before = tried();
+        until(|| tried() != before).await;
+        assert_eq!((adapter.get("heartbeat:1").await, adapter.health().deletes_pending), (None, 1));
+    }
+    server.command(&["DEL", "heartbeat:1"]).unwrap();
+    made_up_for(&adapter).await;
+}
+
+/// A delete that is missed while a pattern is swept does not wait for the end of that.
+#[tokio::test]
+async fn a_long_walk_keeps_no_delete_waiting() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::to(&server).unwrap();
+    let redis = quick(proxy.url()).call_deadline(LONG).build().unwrap();
+    comes_alive(&redis).await;
+    let adapter = RedisCacheAdapter::new(redis).with_missed_deletes(0);
+    let mut fill = vec!["MSET".to_owned()];
+    fill.extend((0..20_000).flat_map(|at| [format!("user:{at}"), "v".to_owned()]));
+    assert_eq!(server.command(&fill).unwrap().text(), Some("OK"));
+    proxy.delay(Duration::from_millis(30));
+    owes(&adapter, "user:1").await;
+    let adapter = adapter.with_missed_deletes(1);
+    let scans = server.command_calls("scan");
+    until(|| server.command_calls("scan") > scans).await;
+    owes(&adapter, "flag").await;
+    until(|| adapter.health().deletes_pending == 0).await;
+    assert_eq!(adapter.health().patterns_pending, ["user:*"]);
 }
 
 /// Where the server may not be walked over, the longest TTL that was given says when all are gone.
@@ -146,6 +203,36 @@ fn the_runtime_of_the_caller_may_end_or_idle() {
         main.block_on(async { tokio::time::timeout(HANG, read).await }).unwrap();
         drop(idle);
     }
+}
+
+/// A caller's connection is driven where it was given, and no read tells that it is back.
+#[tokio::test]
+async fn a_connection_of_the_callers_is_made_up_for_on_the_runtime_that_gave_it() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::to(&server).unwrap();
+    let client = auth_adapter_redis::redis::Client::open(proxy.url()).unwrap();
+    let given = client.get_multiplexed_async_connection().await.unwrap();
+    let redis = Redis::from(given).with_call_deadline(DEADLINE).unwrap();
+    let adapter = Arc::new(RedisCacheAdapter::new(redis));
+    adapter.set("k", "v", LONG).await;
+    proxy.freeze_present();
+    while adapter.health().is_reachable() {
+        let _away = adapter.is_available().await;
+    }
+    let theirs = Arc::clone(&adapter);
+    let idle = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(theirs.delete("gone"));
+        runtime
+    });
+    let idle = idle.await.unwrap();
+    assert_eq!(adapter.health().deletes_pending, 1);
+    proxy.thaw();
+    let back = Instant::now();
+    let read = async { while adapter.get("k").await.is_none() {} };
+    tokio::time::timeout(HANG, read).await.unwrap();
+    assert!(back.elapsed() < Duration::from_secs(4), "{:?}", back.elapsed());
+    idle.shutdown_background();
 }
 
 /// A cursor means nothing to another server, nor to this one after its restart.

@@ -1,66 +1,84 @@
-//! The task that does what is owed.
+//! The tasks that do what is owed, one for each part.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::Shared;
-use super::table::Owed;
+use super::table::{Owed, Part};
 use crate::circuit::Circuits;
 use crate::error::{Error, Result, ServerErrorKind};
 use crate::key::{Pattern, check_key};
 use crate::scan::Scan;
 
-/// The waits after a try that came to nothing though the node was there, doubled from the first to the last.
-const WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
+/// The wait after a try that came to something, and the first of those after one that came to nothing.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// So many calls more are made in a try to find those keys among others that are refused.
 const CALLS: usize = 256;
 /// So many keys go in one call, which has one deadline.
 const PAGE: usize = 1000;
+/// So many that are denied are tried in one try, each in a call of its own.
+const DENIED: usize = 64;
 
 /// Leaves room for the next task, where it ends with its runtime too, or is never begun.
 pub(super) struct Task {
     shared: Weak<Shared>,
+    part: Part,
     is_done: bool,
 }
 
 impl Task {
-    pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::downgrade(shared), is_done: false }
+    pub(super) fn new(shared: &Arc<Shared>, part: Part) -> Self {
+        Self { shared: Arc::downgrade(shared), part, is_done: false }
+    }
+}
+
+impl Part {
+    /// The last of the waits, which double.
+    const fn longest_wait(self) -> Duration {
+        match self {
+            Self::Keys => Duration::from_secs(1),
+            Self::Denied | Self::Patterns => Duration::from_secs(5),
+        }
     }
 }
 
 pub(super) async fn run(mut task: Task) {
-    let mut wait = Duration::ZERO;
+    let part = task.part;
+    let mut wait = FIRST_WAIT;
     loop {
         let Some(shared) = task.shared.upgrade() else { return };
-        let mut circuits = shared.cache.redis().circuits();
-        let (closed, were) = count_closed(&circuits.borrow_and_update());
-        let before = shared.table().owed();
-        attempt(&shared, &shared.all()).await;
+        let (mut circuits, added) = (shared.cache.redis().circuits(), Arc::clone(&shared.added));
+        let (closed, of) = count_closed(&circuits.borrow_and_update());
+        let (began, before) = (Instant::now(), shared.table().owed_of(part));
+        attempt(&shared, part).await;
         let after = {
             let mut table = shared.table();
-            if table.owed() == 0 {
-                (table.has_task, task.is_done) = (false, true);
-                tracing::debug!("what could not be deleted is deleted now");
+            if table.owed_of(part) == 0 {
+                (table.has_task[part as usize], task.is_done) = (false, true);
+                tracing::debug!(?part, "what could not be deleted is deleted now");
                 return;
             }
-            table.owed()
+            table.owed_of(part)
         };
+        // What one part found may be another's.
+        shared.see_to_it();
         drop(shared);
-        wait = match () {
-            () if after < before => WAITS[0],
-            () if closed == were => WAITS[1].min(wait * 2).max(WAITS[0]),
-            // Nobody was asked.
-            () => wait,
+        wait = if after < before { FIRST_WAIT } else { part.longest_wait().min(wait * 2) };
+        let is_more_to_do = async {
+            // Tries, however long one takes, are not all that is done.
+            sleep(FIRST_WAIT.max(began.elapsed() * 4)).await;
+            added[part as usize].notified().await;
         };
-        if closed < were {
-            let _for_long = timeout(WAITS[1], more_close(&mut circuits, closed)).await;
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = more_close(&mut circuits, closed) => wait = FIRST_WAIT,
+            // Where nobody is there, nobody can be asked.
+            () = is_more_to_do, if closed > 0 || of == 0 => wait = FIRST_WAIT,
         }
-        sleep(wait).await;
     }
 }
 
@@ -84,22 +102,19 @@ fn count_closed(circuits: &Circuits) -> (usize, usize) {
     (circuits.iter().filter(|node| node.is_closed()).count(), circuits.iter().len())
 }
 
-async fn attempt(shared: &Shared, owed: &Owed) {
+async fn attempt(shared: &Shared, part: Part) {
+    match part {
+        Part::Keys => delete_all(shared, &shared.all(part, usize::MAX)).await,
+        Part::Denied => delete_denied(shared, &shared.all(part, DENIED)).await,
+        Part::Patterns => sweep_all(shared, &shared.all(part, usize::MAX)).await,
+    }
+}
+
+async fn delete_all(shared: &Shared, owed: &Owed) {
     let mut calls = CALLS;
     for page in owed.keys.chunks(PAGE) {
         if let Err(error) = delete(shared, owed, page, &mut calls).await {
             return tracing::debug!(%error, "what is to be deleted is still there");
-        }
-    }
-    for &pattern in &owed.patterns {
-        match sweep(shared, pattern).await {
-            Ok(()) => shared.settle(|table| table.swept(owed, pattern)),
-            Err(error) => {
-                tracing::debug!(%error, "what is to be deleted is still there");
-                if !error.is_node_fault() {
-                    shared.settle(|table| table.unswept(pattern));
-                }
-            }
         }
     }
 }
@@ -124,18 +139,63 @@ async fn delete(shared: &Shared, owed: &Owed, page: &[String], calls: &mut usize
             if error.is_node_fault() {
                 continue;
             }
-            // One that this user may not touch has all of its call refused: which is it?
-            let is_divided = error.server_kind() == Some(ServerErrorKind::NoPermission);
-            if is_divided && keys.len() > 1 && *calls >= 2 {
+            if let [key] = &keys[..] {
+                shared.settle(|table| table.refused_alone(owed, key, is_denied(&error)));
+            } else if is_divided(&error) && *calls >= 2 {
                 *calls -= 2;
                 let half = keys.split_off(keys.len() / 2);
                 parts.extend([half, keys]);
             } else {
-                shared.settle(|table| table.refused(owed, keys.iter()));
+                shared.settle(|table| table.refused(owed, &keys));
             }
         }
     }
     Ok(())
+}
+
+/// Tries each alone. One that nobody may delete has ended where it is not there, or where it should have and
+/// nobody may look.
+async fn delete_denied(shared: &Shared, owed: &Owed) {
+    for key in &owed.keys {
+        let outcome = shared.cache.delete(key).await;
+        let has_ended = match &outcome {
+            Ok(_) => true,
+            Err(error) if !is_denied(error) => false,
+            Err(_) => match shared.cache.fetch(key).await {
+                Ok(value) => value.is_none(),
+                Err(error) => is_denied(&error) && shared.table().has_ended(key),
+            },
+        };
+        // Of a node that is away nobody knows better.
+        let is_denied = outcome.is_err_and(|error| is_denied(&error) || error.is_node_fault());
+        shared.settle(|table| match has_ended {
+            true => table.deleted(owed, [key]),
+            false => table.refused_alone(owed, key, is_denied),
+        });
+    }
+}
+
+/// A reason why one key has all that go with it refused: which is it?
+fn is_divided(error: &Error) -> bool {
+    // While a slot moves a call of one key is sent to where that is.
+    is_denied(error) || error.server_kind() == Some(ServerErrorKind::TryAgain)
+}
+
+fn is_denied(error: &Error) -> bool {
+    error.server_kind() == Some(ServerErrorKind::NoPermission)
+}
+
+async fn sweep_all(shared: &Shared, owed: &Owed) {
+    for &pattern in &owed.patterns {
+        match sweep(shared, pattern).await {
+            Ok(()) => shared.settle(|table| table.swept(owed, pattern)),
+            Err(error) => {
+                tracing::debug!(%error, "what is to be deleted is still there");
+                let stays = is_denied(&error) || matches!(error, Error::Config(_));
+                shared.settle(|table| table.unswept(pattern, stays));
+            }
+        }
+    }
 }
 
 /// Deletes all strings of a pattern.
@@ -158,7 +218,7 @@ async fn sweep(shared: &Shared, pattern: Pattern) -> Result<()> {
 impl Drop for Task {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade().filter(|_| !self.is_done) {
-            shared.table().has_task = false;
+            shared.table().has_task[self.part as usize] = false;
         }
     }
 }

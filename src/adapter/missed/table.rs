@@ -10,24 +10,39 @@ use crate::key::Pattern;
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) at_most: usize,
-    pub(super) has_task: bool,
+    /// Whether somebody is at work on each part.
+    pub(super) has_task: [bool; Part::ALL.len()],
     keys: HashMap<Box<str>, Key>,
-    /// The same in the order in which they were first missed.
+    /// Those that are not denied, in the order in which they were first missed.
     order: BTreeMap<u64, Box<str>>,
+    /// Those that are, in the order in which they were last tried.
+    denied: BTreeMap<u64, Box<str>>,
     /// The slots of keys whose node was away, and how many in each: nothing is read there.
     away: HashMap<u16, usize>,
     patterns: BTreeMap<Pattern, Past>,
-    /// Counts what is missed.
+    /// Counts what is missed, and each try of what is denied.
     next: u64,
+}
+
+/// What is owed in a way of its own, none of which waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Many in one call.
+    Keys,
+    /// This user may not touch them, and has all that goes with one of them refused.
+    Denied,
+    Patterns,
 }
 
 #[derive(Debug)]
 struct Key {
-    first: u64,
+    /// Its place among those that are denied, or those that are not.
+    at: u64,
     last: u64,
     slot: u16,
     is_away: bool,
-    /// By when it has come to its own end.
+    is_denied: bool,
+    /// By when it is likely to have come to its own end.
     ends: Moment,
 }
 
@@ -41,39 +56,45 @@ struct Past {
     stays: bool,
 }
 
-/// What is owed at one moment.
+/// What is owed of a part at one moment.
 pub(super) struct Owed {
-    /// In the order in which they were first missed.
+    /// In the order in which they are to be tried.
     pub(super) keys: Vec<String>,
     pub(super) patterns: Vec<Pattern>,
     until: u64,
+}
+
+impl Part {
+    pub(super) const ALL: [Self; 3] = [Self::Keys, Self::Denied, Self::Patterns];
 }
 
 impl Table {
     pub(super) fn new(at_most: usize) -> Self {
         Self {
             at_most,
-            has_task: false,
+            has_task: Default::default(),
             keys: HashMap::new(),
             order: BTreeMap::new(),
+            denied: BTreeMap::new(),
             away: HashMap::new(),
             patterns: BTreeMap::new(),
             next: 0,
         }
     }
 
-    /// A key that may live for so long was not deleted: its node was away, or refused.
-    pub(super) fn add(&mut self, key: &str, slot: u16, is_away: bool, lives: Duration) {
-        let now = self.next;
-        self.next += 1;
+    /// A key that may live for so long was not deleted: its node was away, or refused. The part that has
+    /// more to do now.
+    pub(super) fn add(&mut self, key: &str, slot: u16, is_away: bool, lives: Duration) -> Part {
+        let now = self.next();
         let ends = Moment::now().after(lives);
         if let Some(known) = self.keys.get_mut(key) {
             (known.last, known.ends) = (now, known.ends.max(ends));
-            if is_away && !known.is_away {
-                known.is_away = true;
+            if is_away && !std::mem::replace(&mut known.is_away, true) {
                 *self.away.entry(slot).or_default() += 1;
+                // All of its slot waits for it.
+                self.moves(key, false);
             }
-            return;
+            return Part::Keys;
         }
         if self.keys.len() >= self.at_most {
             let past = self.patterns.entry(Pattern::of(key)).or_insert(Past {
@@ -82,13 +103,15 @@ impl Table {
                 stays: false,
             });
             (past.last, past.ends) = (now, past.ends.max(ends));
-            return;
+            return Part::Patterns;
         }
         if is_away {
             *self.away.entry(slot).or_default() += 1;
         }
-        self.keys.insert(key.into(), Key { first: now, last: now, slot, is_away, ends });
+        let known = Key { at: now, last: now, slot, is_away, is_denied: false, ends };
+        self.keys.insert(key.into(), known);
         self.order.insert(now, key.into());
+        Part::Keys
     }
 
     pub(super) fn withholds(&self, key: &str, slot: u16) -> bool {
@@ -101,6 +124,14 @@ impl Table {
         self.keys.len() + self.patterns.len()
     }
 
+    pub(super) fn owed_of(&self, part: Part) -> usize {
+        match part {
+            Part::Keys => self.order.len(),
+            Part::Denied => self.denied.len(),
+            Part::Patterns => self.patterns.len(),
+        }
+    }
+
     pub(super) fn keys(&self) -> usize {
         self.keys.len()
     }
@@ -109,28 +140,27 @@ impl Table {
         self.patterns.keys().copied()
     }
 
-    /// All that is owed now. A key that is refused, and a pattern that nobody can sweep, is owed no more once
-    /// it has ended by itself.
-    pub(super) fn all(&mut self) -> Owed {
-        let now = Moment::now();
-        self.patterns.retain(|_, past| !past.stays || past.ends > now);
-        let order = &mut self.order;
-        self.keys.retain(|_, key| {
-            let stays = key.is_away || key.ends > now;
-            if !stays {
-                order.remove(&key.first);
+    /// So much of what is owed of a part now. A pattern that nobody can sweep is owed no more once its keys
+    /// have ended by themselves.
+    pub(super) fn all(&mut self, part: Part, at_most: usize) -> Owed {
+        let (mut keys, mut patterns) = (Vec::new(), Vec::new());
+        let texts = |order: &BTreeMap<u64, Box<str>>| {
+            order.values().take(at_most).map(|key| String::from(&**key)).collect()
+        };
+        match part {
+            Part::Keys => keys = texts(&self.order),
+            Part::Denied => keys = texts(&self.denied),
+            Part::Patterns => {
+                let now = Moment::now();
+                self.patterns.retain(|_, past| !past.stays || past.ends > now);
+                patterns = self.patterns().collect();
             }
-            stays
-        });
-        Owed {
-            keys: self.order.values().map(|key| String::from(&**key)).collect(),
-            patterns: self.patterns().collect(),
-            until: self.next,
         }
+        Owed { keys, patterns, until: self.next }
     }
 
     /// The node of these is there, and refused to delete them: what lies beside them can be read.
-    pub(super) fn refused<'k>(&mut self, owed: &Owed, keys: impl Iterator<Item = &'k String>) {
+    pub(super) fn refused<'k>(&mut self, owed: &Owed, keys: impl IntoIterator<Item = &'k String>) {
         for key in keys {
             if let Some(known) = self.keys.get_mut(&**key)
                 && known.last < owed.until
@@ -140,6 +170,44 @@ impl Table {
                 self.back(slot);
             }
         }
+    }
+
+    /// This one was refused alone, because this user may not, or for another reason.
+    pub(super) fn refused_alone(&mut self, owed: &Owed, key: &String, is_denied: bool) {
+        self.refused(owed, [key]);
+        if self.keys.get(&**key).is_some_and(|known| known.last < owed.until) {
+            self.moves(key, is_denied);
+        }
+    }
+
+    /// Whether a key is likely to have come to its own end.
+    pub(super) fn has_ended(&self, key: &str) -> bool {
+        self.keys.get(key).is_none_or(|known| known.ends <= Moment::now())
+    }
+
+    /// To the end of those that are denied, or from there to the end of those that are not.
+    fn moves(&mut self, key: &str, is_denied: bool) {
+        let now = self.next();
+        let Some(known) = self.keys.get_mut(key) else { return };
+        if !is_denied && !known.is_denied {
+            return;
+        }
+        let at = std::mem::replace(&mut known.at, now);
+        let (from, to) = (std::mem::replace(&mut known.is_denied, is_denied), is_denied);
+        let key = match from {
+            true => self.denied.remove(&at),
+            false => self.order.remove(&at),
+        };
+        let Some(key) = key else { return };
+        match to {
+            true => self.denied.insert(now, key),
+            false => self.order.insert(now, key),
+        };
+    }
+
+    fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
     }
 
     /// One key less of a slot whose node was away.
@@ -153,13 +221,16 @@ impl Table {
     }
 
     /// These of what was owed are deleted; what was missed since then stays owed.
-    pub(super) fn deleted<'k>(&mut self, owed: &Owed, keys: impl Iterator<Item = &'k String>) {
+    pub(super) fn deleted<'k>(&mut self, owed: &Owed, keys: impl IntoIterator<Item = &'k String>) {
         for key in keys {
             if self.keys.get(&**key).is_none_or(|known| known.last >= owed.until) {
                 continue;
             }
             if let Some(known) = self.keys.remove(&**key) {
-                self.order.remove(&known.first);
+                match known.is_denied {
+                    true => self.denied.remove(&known.at),
+                    false => self.order.remove(&known.at),
+                };
                 if known.is_away {
                     self.back(known.slot);
                 }
@@ -167,10 +238,10 @@ impl Table {
         }
     }
 
-    /// Nobody can delete the keys of this pattern, for now.
-    pub(super) fn unswept(&mut self, pattern: Pattern) {
+    /// Whether nobody can delete the keys of this pattern, as it looks now.
+    pub(super) fn unswept(&mut self, pattern: Pattern, stays: bool) {
         if let Some(past) = self.patterns.get_mut(&pattern) {
-            past.stays = true;
+            past.stays = stays;
         }
     }
 
@@ -192,13 +263,24 @@ mod tests {
         table.add(key, 7, true, LONG);
     }
 
+    fn all(table: &mut Table) -> Owed {
+        table.all(Part::Keys, usize::MAX)
+    }
+
+    fn patterns(table: &mut Table) -> Owed {
+        table.all(Part::Patterns, usize::MAX)
+    }
+
     #[test]
     fn a_key_that_is_missed_twice_is_owed_once_and_in_its_first_place() {
         let mut table = Table::new(10);
         for key in ["b", "a", "b", "c"] {
             add(&mut table, key);
         }
-        assert_eq!((table.all().keys, table.owed()), (vec!["b".into(), "a".into(), "c".into()], 3));
+        assert_eq!(
+            (all(&mut table).keys, table.owed()),
+            (vec!["b".into(), "a".into(), "c".into()], 3)
+        );
     }
 
     #[test]
@@ -206,12 +288,12 @@ mod tests {
         let mut table = Table::new(10);
         add(&mut table, "a");
         add(&mut table, "b");
-        let owed = table.all();
+        let owed = all(&mut table);
         add(&mut table, "b");
         table.deleted(&owed, owed.keys.iter());
-        assert_eq!(table.all().keys, ["b"]);
+        assert_eq!(all(&mut table).keys, ["b"]);
         assert!(table.withholds("any in this slot", 7) && !table.withholds("b2", 8));
-        let owed = table.all();
+        let owed = all(&mut table);
         table.deleted(&owed, owed.keys.iter());
         assert!(!table.withholds("b", 7) && table.owed() == 0);
     }
@@ -223,7 +305,7 @@ mod tests {
         assert!(table.withholds("a", 7) && !table.withholds("b", 7));
         table.add("a", 7, true, LONG);
         assert!(table.withholds("b", 7));
-        let owed = table.all();
+        let owed = all(&mut table);
         table.refused(&owed, owed.keys.iter());
         assert!(table.withholds("a", 7) && !table.withholds("b", 7));
         table.deleted(&owed, owed.keys.iter());
@@ -231,13 +313,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_owed_until_it_has_ended() {
+    fn those_that_are_denied_take_turns_apart_until_their_node_was_away() {
         let mut table = Table::new(10);
-        table.add("ended", 7, false, Duration::ZERO);
-        table.add("lives", 7, false, LONG);
-        table.add("not known to be refused", 7, true, Duration::ZERO);
-        assert_eq!(table.all().keys, ["lives", "not known to be refused"]);
-        assert!(!table.keys.contains_key("ended") && table.order.len() == 2);
+        for key in ["a", "b", "sound"] {
+            table.add(key, 7, false, LONG);
+        }
+        let owed = all(&mut table);
+        for key in &owed.keys[..2] {
+            table.refused_alone(&owed, key, true);
+        }
+        let denied = |table: &mut Table| table.all(Part::Denied, 1).keys;
+        assert_eq!(
+            (all(&mut table).keys, denied(&mut table)),
+            (vec!["sound".into()], vec!["a".into()])
+        );
+        let owed = table.all(Part::Denied, 1);
+        table.refused_alone(&owed, &owed.keys[0], true);
+        assert_eq!(denied(&mut table), ["b"], "the other one's turn");
+        let owed = table.all(Part::Denied, 2);
+        table.refused_alone(&owed, &owed.keys[0], false);
+        assert_eq!(all(&mut table).keys, ["sound", "b"], "refused for another reason");
+        add(&mut table, "a");
+        assert_eq!(all(&mut table).keys, ["sound", "b", "a"]);
+        assert!(table.withholds("any in this slot", 7) && denied(&mut table).is_empty());
+        let owed = all(&mut table);
+        table.deleted(&owed, &owed.keys);
+        assert_eq!((table.owed(), table.order.len(), table.away.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_refused_is_owed_however_long_it_lasts() {
+        let mut table = Table::new(10);
+        table.add("k", 7, false, Duration::ZERO);
+        assert!(table.has_ended("k") && all(&mut table).keys == ["k"]);
+        table.add("k", 7, false, LONG);
+        assert!(!table.has_ended("k"));
     }
 
     #[test]
@@ -251,15 +361,17 @@ mod tests {
         assert_eq!((table.keys(), table.owed()), (1, 3));
         assert!(table.withholds("user:of another", 9) && table.withholds("rt:hash:00", 9));
         assert!(!table.withholds("user:42:state", 9));
-        let owed = table.all();
+        let owed = patterns(&mut table);
         assert_eq!(owed.patterns, [Pattern::User, Pattern::RefreshToken], "it may be swept");
-        table.unswept(Pattern::RefreshToken);
-        let owed = table.all();
+        table.unswept(Pattern::RefreshToken, false);
+        assert_eq!(patterns(&mut table).patterns.len(), 2, "it may be swept later");
+        table.unswept(Pattern::RefreshToken, true);
+        let owed = patterns(&mut table);
         assert_eq!(owed.patterns, [Pattern::User], "what lived for no time has ended");
         add(&mut table, "user:late");
         table.swept(&owed, Pattern::User);
         assert!(table.withholds("user:of another", 9), "one came while it was swept");
-        let owed = table.all();
+        let owed = patterns(&mut table);
         table.swept(&owed, Pattern::User);
         assert!(!table.withholds("user:of another", 9));
     }
