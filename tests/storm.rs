@@ -90,7 +90,7 @@ async fn every_answer_is_right_and_none_is_missing() {
     println!("{kept} bytes more in use than before");
     assert_eq!(all.wrong(), &[] as &[String]);
     assert!(all.longest() < HANGS, "{:?}", all.longest());
-    assert_eq!(all.operations(), 21, "each was called and answered");
+    assert_eq!(all.operations(), 31, "each was called and answered");
     assert!(deaths > 0 && health.swallowed.total() > 0 && health.scripts_loaded > 0);
     assert_eq!(health.rejected.total(), 0);
     assert!(kept < ROOM, "{kept} bytes are left");

@@ -7,6 +7,7 @@ use auth_adapter_redis::LockGuard;
 use auth_adapter_redis::fence::CheckAndSet;
 use auth_adapter_redis::guard::Acquisition;
 use auth_adapter_redis::key::Fence;
+use auth_adapter_redis::lock::Extend;
 
 use crate::tally::Tally;
 use crate::world::{LOCKS, World, breathe};
@@ -78,6 +79,12 @@ pub async fn work(world: Arc<World>, at: usize) -> Tally {
             && !guard.is_lost()
         {
             tally.is_wrong(format!("{name}: its holder's write was {outcome:?}"));
+        }
+        let is_sure = guard.remaining() > TTL / 2;
+        if let Some(Extend::NotOurs) = tally.call("guard extend", guard.extend(TTL)).await
+            && is_sure
+        {
+            tally.is_wrong(format!("{name}: its holder's lock was lost to it"));
         }
         watched.gives_up(at);
         // Not always freed: one that is repeated after a lost reply finds the lock gone.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use auth_adapter_redis::session::Authority;
 use auth_adapter_redis::{
-    FencedStrings, Locks, RateLimiter, Redis, RedisCacheAdapter, RefreshTokens, Sessions,
+    FallbackRateLimiter, FencedStrings, Locks, RateLimiter, Redis, RedisCacheAdapter,
+    RefreshTokens, Sessions,
 };
 
 use crate::locking::Watched;
@@ -17,6 +18,7 @@ pub struct World {
     pub redis: Redis,
     pub adapter: RedisCacheAdapter,
     pub limiter: RateLimiter,
+    pub fallback: FallbackRateLimiter,
     pub locks: Locks,
     pub fenced: FencedStrings,
     /// With a database behind.
@@ -33,6 +35,7 @@ impl World {
         Self {
             adapter: RedisCacheAdapter::new(redis.clone()),
             limiter: RateLimiter::new(redis.clone()),
+            fallback: FallbackRateLimiter::new(RateLimiter::new(redis.clone())),
             locks: Locks::new(redis.clone()).with_fencing(),
             fenced: FencedStrings::new(redis.clone()),
             sessions: Sessions::new(redis.clone()),
