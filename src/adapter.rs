@@ -256,9 +256,12 @@ impl CacheAdapter for RedisCacheAdapter {
         let answer = self.leases.retry_acquire(key, token.clone(), ttl).await;
         match answer {
             Ok(Acquire::Acquired(token)) => {
-                pending.disarm();
-                self.held.push(key, Hold::remote(token, started, ttl));
-                true
+                // What a task of this process outran is given back.
+                let kept = self.held.keep(key, Hold::remote(token, started, ttl));
+                if kept {
+                    pending.disarm();
+                }
+                kept
             }
             Ok(Acquire::Held { .. }) => {
                 pending.disarm();

@@ -1,5 +1,7 @@
 //! The seven operations: what they do on a sound server, and what they do with what is not theirs.
 
+#[path = "adapter/in_process.rs"]
+mod in_process;
 #[path = "adapter/missed.rs"]
 mod missed;
 mod support;

@@ -41,6 +41,10 @@ impl Hold {
         Self { token, lease_ends: after(ttl), forgotten: after(ttl.saturating_mul(2)) }
     }
 
+    fn is_in_process(&self) -> bool {
+        self.token.is_none()
+    }
+
     /// The token, and how long its lease may still last.
     pub(super) fn into_remote(self) -> Option<(LockToken, Duration)> {
         let left = self.lease_ends.saturating_duration_since(Instant::now());
@@ -49,10 +53,14 @@ impl Hold {
 }
 
 impl Held {
-    pub(super) fn push(&self, key: &str, hold: Hold) {
+    /// Keeps what Redis gave, unless a task of this process took the lock within it meanwhile.
+    pub(super) fn keep(&self, key: &str, hold: Hold) -> bool {
         let mut table = self.table();
-        table.sweep();
-        table.by_key.entry(key.into()).or_default().push_back(hold);
+        if table.lasts(key, Hold::is_in_process) {
+            return false;
+        }
+        table.push(key, hold);
+        true
     }
 
     /// Takes the oldest hold of a key.
@@ -68,25 +76,18 @@ impl Held {
 
     /// Takes a lock within this process, unless a hold of this adapter, of either kind, still lasts.
     pub(super) fn acquire_in_process(&self, key: &str, ttl: Duration) -> bool {
-        let now = Instant::now();
         let mut table = self.table();
-        if let Some(holds) = table.current(key)
-            && holds.iter().any(|hold| hold.lease_ends > now)
-        {
+        if table.lasts(key, |_| true) {
             return false;
         }
-        table.sweep();
-        let hold = Hold::new(None, now, ttl);
-        table.by_key.entry(key.into()).or_default().push_back(hold);
+        table.push(key, Hold::new(None, Instant::now(), ttl));
         true
     }
 
     /// Whether a lock within this process lasts that was taken while Redis was away: then a second
     /// task of this process must not get the same lock from Redis.
     pub(super) fn is_held_in_process(&self, key: &str) -> bool {
-        let now = Instant::now();
-        let lasts = |hold: &Hold| hold.token.is_none() && hold.lease_ends > now;
-        self.table().current(key).is_some_and(|holds| holds.iter().any(lasts))
+        self.table().lasts(key, Hold::is_in_process)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -101,6 +102,18 @@ impl Table {
         let holds = self.by_key.get_mut(key)?;
         holds.retain(|hold| hold.forgotten > now);
         Some(holds)
+    }
+
+    /// Whether the lease of such a hold lasts.
+    fn lasts(&mut self, key: &str, such: impl Fn(&Hold) -> bool) -> bool {
+        let now = Instant::now();
+        let lasts = |hold: &Hold| such(hold) && hold.lease_ends > now;
+        self.current(key).is_some_and(|holds| holds.iter().any(lasts))
+    }
+
+    fn push(&mut self, key: &str, hold: Hold) {
+        self.sweep();
+        self.by_key.entry(key.into()).or_default().push_back(hold);
     }
 
     /// Drops what is forgotten from all keys, whenever their number has doubled since the last time.
@@ -137,8 +150,8 @@ mod tests {
         let held = Held::default();
         let (first, second) = (remote(LONG, LONG), remote(Duration::ZERO, LONG));
         let oldest = first.token.clone();
-        held.push("k", first);
-        held.push("k", second);
+        assert!(held.keep("k", first));
+        assert!(held.keep("k", second));
         assert_eq!(held.pop("k").unwrap().into_remote().unwrap().0, oldest.unwrap());
         assert!(held.pop("k").is_some());
         assert!(held.pop("k").is_none());
@@ -147,9 +160,9 @@ mod tests {
     #[test]
     fn a_hold_is_forgotten_one_ttl_after_its_lease() {
         let held = Held::default();
-        held.push("k", remote(LONG * 2, LONG));
+        assert!(held.keep("k", remote(LONG * 2, LONG)));
         assert!(held.pop("k").is_none());
-        held.push("k", remote(LONG * 2 - Duration::from_secs(1), LONG));
+        assert!(held.keep("k", remote(LONG * 2 - Duration::from_secs(1), LONG)));
         assert!(held.pop("k").is_some());
     }
 
@@ -157,7 +170,7 @@ mod tests {
     fn keys_that_were_never_released_do_not_stay_for_ever() {
         let held = Held::default();
         for at in 0..10_000 {
-            held.push(&at.to_string(), remote(LONG * 2, LONG));
+            assert!(held.keep(&at.to_string(), remote(LONG * 2, LONG)));
         }
         assert!(held.table().by_key.len() <= SWEEP_FROM);
     }
@@ -165,11 +178,20 @@ mod tests {
     #[test]
     fn a_lease_from_redis_keeps_others_of_this_process_out_while_redis_is_away() {
         let held = Held::default();
-        held.push("k", remote(Duration::ZERO, LONG));
+        assert!(held.keep("k", remote(Duration::ZERO, LONG)));
         assert!(!held.acquire_in_process("k", LONG));
         assert!(held.acquire_in_process("other", LONG));
         assert!(!held.acquire_in_process("other", LONG));
         assert!(held.is_held_in_process("other"));
         assert!(!held.is_held_in_process("k"));
+    }
+
+    #[test]
+    fn what_redis_gives_is_not_kept_while_a_lock_within_this_process_lasts() {
+        let held = Held::default();
+        assert!(held.acquire_in_process("k", LONG));
+        assert!(!held.keep("k", remote(Duration::ZERO, LONG)));
+        assert!(held.pop("k").unwrap().is_in_process());
+        assert!(held.keep("k", remote(Duration::ZERO, LONG)));
     }
 }

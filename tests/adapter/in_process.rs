@@ -1,0 +1,61 @@
+//! The lock within this process: of all tasks whose adapters share a handle one works.
+
+use auth_adapter_redis::testing::Server;
+use tokio::task::JoinHandle;
+
+use super::support::{patient, set};
+use super::*;
+
+/// How often a server has refused a write because it was full.
+fn refused(server: &Server) -> u64 {
+    let told = server.info_field("errorstats", "errorstat_OOM");
+    let count = told.as_deref().and_then(|told| told.strip_prefix("count="));
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
+fn there(server: &Server) -> Option<i64> {
+    server.command(&["EXISTS", "job"]).unwrap().int()
+}
+
+/// A full server refuses the first, and serves the second before the first has heard of that.
+async fn the_second_is_served_while_the_first_falls_back(
+    server: &Own,
+    first: Arc<RedisCacheAdapter>,
+    second: Arc<RedisCacheAdapter>,
+) {
+    assert!(first.acquire_lock("warm", LONG).await, "the server has the script from now on");
+    let acquire = |adapter: &Arc<RedisCacheAdapter>| -> JoinHandle<bool> {
+        let adapter = Arc::clone(adapter);
+        tokio::spawn(async move { adapter.acquire_lock("job", LONG).await })
+    };
+    let before = refused(server);
+    server.proxy().delay(Duration::from_secs(1));
+    set(server, "maxmemory", "1024");
+    let one = acquire(&first);
+    until(|| refused(server) > before).await;
+    set(server, "maxmemory", "0");
+    let two = acquire(&second);
+    until(|| there(server) == Some(1)).await;
+    assert!(!one.is_finished(), "it has not heard of it");
+    assert_eq!((one.await.unwrap(), two.await.unwrap()), (true, false));
+
+    server.proxy().pass();
+    until(|| there(server) == Some(0)).await;
+    assert!(!second.acquire_lock("job", LONG).await, "the first has it still");
+    first.release_lock("job").await;
+    assert!(second.acquire_lock("job", LONG).await);
+}
+
+async fn behind_proxy() -> (Own, Redis) {
+    let server = own_behind_proxy();
+    let redis = patient(&server).build().unwrap();
+    comes_alive(&redis).await;
+    (server, redis)
+}
+
+#[tokio::test]
+async fn who_is_served_while_another_task_falls_back_gives_the_lock_back() {
+    let (server, redis) = behind_proxy().await;
+    let adapter = Arc::new(RedisCacheAdapter::new(redis));
+    the_second_is_served_while_the_first_falls_back(&server, adapter.clone(), adapter).await;
+}
