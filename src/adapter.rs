@@ -48,7 +48,8 @@ pub trait CacheAdapter: Send + Sync {
     async fn delete_many(&self, keys: &[&str]);
 
     /// Takes the lock at `key` for `ttl`; whether it was free. The token stays inside. Redis away:
-    /// a lock within this process, so that of several tasks one works.
+    /// a lock within this process, so that of several tasks one works whose adapters are on one handle
+    /// and its clones.
     async fn acquire_lock(&self, key: &str, ttl: Duration) -> bool;
 
     /// Frees the lock at `key` that this adapter took first, if its token still owns it, and
@@ -66,7 +67,8 @@ pub trait CacheAdapter: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum LockFallback {
-    /// A lock inside this process: a job runs once per instance.
+    /// A lock inside this process, which adapters on one handle and its clones share: a job runs once
+    /// per instance, if that makes one handle.
     #[default]
     InProcess,
     /// No lock: the job does not run until Redis is back.
@@ -107,9 +109,9 @@ impl RedisCacheAdapter {
         Self {
             missed: Missed::new(cache.clone(), MISSED_AT_MOST),
             cache,
+            held: Held::new(&redis),
             leases: Leases::new(redis),
             fallback: LockFallback::default(),
-            held: Held::default(),
             releases: Releases::new(RELEASES_AT_ONCE),
             counters: Counters::default(),
         }
@@ -257,7 +259,7 @@ impl CacheAdapter for RedisCacheAdapter {
         match answer {
             Ok(Acquire::Acquired(token)) => {
                 // What a task of this process outran is given back.
-                let kept = self.held.keep(key, Hold::remote(token, started, ttl));
+                let kept = self.held.keep(key, token, started, ttl);
                 if kept {
                     pending.disarm();
                 }

@@ -25,6 +25,7 @@ mod url;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -78,6 +79,8 @@ pub(crate) use push::{Ear, Push};
 pub struct Redis {
     backend: Backend,
     settings: Arc<Settings>,
+    /// That of no other handle of this process, but of all its clones.
+    id: u64,
 }
 
 #[derive(Clone)]
@@ -223,6 +226,11 @@ impl Redis {
         }
     }
 
+    /// What its clones have in common with it, whatever they changed, and no other handle.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Whether its connections are the caller's own affair.
     pub(crate) fn is_given(&self) -> bool {
         matches!(self.backend, Backend::Given(_))
@@ -365,7 +373,8 @@ impl Redis {
 
     fn from_backend(backend: Backend, layout: Layout) -> Self {
         let settings = Settings { prefix: "".into(), layout, call_deadline: DEFAULT_CALL_DEADLINE };
-        Self { backend, settings: Arc::new(settings) }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { backend, settings: Arc::new(settings), id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
