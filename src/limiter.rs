@@ -16,6 +16,7 @@
 //! **It takes over** where Redis is away, where its answer did not come, and where it refuses what a sound
 //! server with room and rights would have done (`OOM`, `NOPERM`, `BUSY`). Bad input, and a key that holds
 //! something else, are errors, as there. What is an error is no denial, and [`Decision`] tells who denied.
+//! That a node is away, or back, is an event of its [circuit](crate::Redis::circuits), and none of the limiter.
 //!
 //! **What it keeps is bounded**, whatever keys a caller makes up; there are no timers and no tasks. Where
 //! there is [no room](FallbackRateLimiter::with_max_keys) for another key, what is as good as new goes
@@ -29,7 +30,6 @@ mod in_process;
 mod limit;
 mod local;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ExposedError, Result};
@@ -73,13 +73,7 @@ pub struct FallbackRateLimiter {
     limiter: RateLimiter,
     share: f64,
     max_keys: usize,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    away: AtomicBool,
-    in_process: Mutex<InProcess>,
+    in_process: Arc<Mutex<InProcess>>,
 }
 
 impl FallbackRateLimiter {
@@ -113,9 +107,8 @@ impl FallbackRateLimiter {
     }
 
     fn knowing_nothing(limiter: RateLimiter, share: f64, max_keys: usize) -> Self {
-        let in_process = Mutex::new(InProcess::new(share, max_keys));
-        let shared = Shared { away: AtomicBool::new(false), in_process };
-        Self { limiter, share, max_keys, shared: Arc::new(shared) }
+        let in_process = Arc::new(Mutex::new(InProcess::new(share, max_keys)));
+        Self { limiter, share, max_keys, in_process }
     }
 
     /// [`RateLimiter::check`], or the same in this process while Redis is away. One round trip at the
@@ -128,7 +121,7 @@ impl FallbackRateLimiter {
     /// [`Error::InvalidInput`] for a bad key, a quota that makes no sense, a cost of zero or one over the
     /// burst; [`Error::Server`], with `WRONGTYPE` or `BADVALUE` where the key holds something else.
     pub async fn check(&self, key: &str, quota: &Quota, cost: u32) -> Result<Decision> {
-        match self.seen(self.limiter.check(key, quota, cost).await) {
+        match self.limiter.check(key, quota, cost).await {
             Ok(check) => {
                 self.in_process().learn(key, &check);
                 Ok(Decision::Redis(check))
@@ -155,7 +148,7 @@ impl FallbackRateLimiter {
         limits: &[(K, Quota)],
         cost: u32,
     ) -> Result<Decision<CheckMany>> {
-        match self.seen(self.limiter.check_many(limits, cost).await) {
+        match self.limiter.check_many(limits, cost).await {
             Ok(check) => {
                 self.in_process().learn_many(limits, cost, &check)?;
                 Ok(Decision::Redis(check))
@@ -183,24 +176,7 @@ impl FallbackRateLimiter {
         reset
     }
 
-    /// Notes what an answer says of the node, with one event for each change.
-    fn seen<T>(&self, answer: Result<T>) -> Result<T> {
-        let fault = answer.as_ref().err();
-        if fault.is_some_and(|error| !error.is_node_fault()) {
-            return answer;
-        }
-        let was_away = self.shared.away.swap(fault.is_some(), Ordering::Relaxed);
-        match fault {
-            Some(error) if !was_away => {
-                tracing::warn!(%error, share = self.share, "redis is away: limiting in this process");
-            }
-            None if was_away => tracing::info!("redis is back: it limits again"),
-            _ => {}
-        }
-        answer
-    }
-
     fn in_process(&self) -> MutexGuard<'_, InProcess> {
-        self.shared.in_process.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -59,6 +59,24 @@ async fn a_dead_primary_stops_the_calls_of_its_own_slots_alone() {
 }
 
 #[tokio::test]
+async fn a_dead_primary_is_one_event_however_the_limits_of_its_slots_and_of_others_alternate() {
+    let (log, _listening) = support::events();
+    let (cluster, redis) = primaries(2).await;
+    let keys: Vec<_> = cluster.nodes().iter().map(|node| key_on(&cluster, node)).collect();
+    let limiter = FallbackRateLimiter::new(RateLimiter::new(redis.clone()));
+    let quota = Quota::per_second(1000);
+    cluster.nodes()[0].kill().unwrap();
+    until(|| !redis.is_connected()).await;
+    for _ in 0..50 {
+        let decision = limiter.check(&keys[0], &quota, 1).await.unwrap();
+        assert!(matches!(decision, Decision::InProcess { .. }), "{decision:?}");
+        let decision = limiter.check(&keys[1], &quota, 1).await.unwrap();
+        assert!(matches!(decision, Decision::Redis(_)), "{decision:?}");
+    }
+    assert_eq!((log.count("redis is away"), log.count("redis is back")), (1, 0), "{}", log.text());
+}
+
+#[tokio::test]
 async fn a_primary_that_stands_still_stops_the_calls_of_its_own_slots_alone() {
     let (cluster, redis) = primaries(3).await;
     let redis = redis.with_call_deadline(DEADLINE).unwrap();

@@ -16,10 +16,15 @@ mod waits;
 use std::time::{Duration, Instant};
 
 use auth_adapter_redis::key::slot;
+use auth_adapter_redis::limiter::Decision;
 use auth_adapter_redis::lock::{Acquire, Leases, Release};
+use auth_adapter_redis::rate::Quota;
 use auth_adapter_redis::script::library;
 use auth_adapter_redis::testing::{Cluster, Reply, Server};
-use auth_adapter_redis::{Cache, CacheAdapter, Error, Redis, RedisCacheAdapter, ServerErrorKind};
+use auth_adapter_redis::{
+    Cache, CacheAdapter, Error, FallbackRateLimiter, RateLimiter, Redis, RedisCacheAdapter,
+    ServerErrorKind,
+};
 use support::{HANG, LONG, SLACK, comes_alive, quick, until};
 
 const DEADLINE: Duration = Duration::from_millis(200);

@@ -162,7 +162,7 @@ async fn redis_decides_again_as_soon_as_it_is_back_and_each_change_is_one_event(
     for _ in 0..20 {
         let _check = in_process(limiter.check("k", &EIGHT, 1).await);
     }
-    assert_eq!(log.count("redis is away: limiting in this process"), 1, "{}", log.text());
+    assert_eq!(log.count("redis is away"), 1, "{}", log.text());
     server.restart(Data::Lost);
     let back = async {
         while let Decision::InProcess { .. } = limiter.check("probe", &EIGHT, 1).await.unwrap() {
@@ -171,8 +171,8 @@ async fn redis_decides_again_as_soon_as_it_is_back_and_each_change_is_one_event(
     };
     tokio::time::timeout(HANG, back).await.unwrap();
     assert!(by_redis(limiter.check("k", &EIGHT, 8).await).is_allowed(), "the whole quota");
-    assert_eq!(log.count("redis is back: it limits again"), 1, "{}", log.text());
-    assert_eq!(log.count("redis is away: limiting in this process"), 1, "{}", log.text());
+    assert_eq!(log.count("redis is back"), 1, "{}", log.text());
+    assert_eq!(log.count("redis is away"), 1, "{}", log.text());
     // An outage soon after gives no second share.
     server.kill().unwrap();
     assert!(!in_process(limiter.check("k", &EIGHT, 1).await).is_allowed());
