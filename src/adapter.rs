@@ -53,7 +53,8 @@ pub trait CacheAdapter: Send + Sync {
     async fn acquire_lock(&self, key: &str, ttl: Duration) -> bool;
 
     /// Frees the lock at `key` that this adapter took first, if its token still owns it, and
-    /// nobody else's. Redis away: it is tried in the background until the lock's TTL has ended.
+    /// nobody else's. Redis away: it is tried in the background until the lock's TTL has ended, of 256
+    /// locks at a time; more than those end with their TTL, each with a warning.
     ///
     /// Release each lock that was acquired, also late: a release that is left out makes the next one
     /// of the same key take its place, until one TTL after that lock's own.

@@ -70,10 +70,10 @@ pub use locks::{Acquisition, Locks, Unreleased};
 
 /// A lock that is held, until [`lost`](Self::lost) or released.
 ///
-/// Dropping it releases the lock in the background, on the runtime that acquired it: it neither blocks
-/// nor panics, inside a runtime or outside, and when that runtime has ended the lock ends with its
-/// lease. [`release`](Self::release) says what came of it, and [`Locks::close`] waits for what was
-/// dropped.
+/// Dropping it releases the lock in the background, on the runtime of the handle's connections, or where
+/// those are the caller's own on the one that acquired it: it neither blocks nor panics, inside a runtime
+/// or outside, and when that runtime has ended the lock ends with its lease. [`release`](Self::release)
+/// says what came of it, and [`Locks::close`] waits for what was dropped.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

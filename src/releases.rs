@@ -78,7 +78,8 @@ impl Releases {
         Self(Arc::new(Shared { at_most, queue, ended }))
     }
 
-    /// What frees a lock that was or is to be taken for `lease`, on the present runtime.
+    /// What frees a lock that was or is to be taken for `lease`. It does so on the runtime of the
+    /// connections, since a short one of a caller's may end, or else on the present one.
     pub(crate) fn pending(
         &self,
         leases: &Leases,
@@ -94,7 +95,9 @@ impl Releases {
             token: token.clone(),
             lease,
         };
-        Pending { release: Some(release), runtime: Handle::try_current().ok() }
+        let kept_up = leases.redis().runtime().cloned();
+        let runtime = kept_up.or_else(|| Handle::try_current().ok());
+        Pending { release: Some(release), runtime }
     }
 
     /// Waits until none is under way, so long at the most: the keys of those that still are.

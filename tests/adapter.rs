@@ -4,6 +4,8 @@
 mod in_process;
 #[path = "adapter/missed.rs"]
 mod missed;
+#[path = "adapter/released.rs"]
+mod released;
 mod support;
 #[path = "adapter/swept.rs"]
 mod swept;
