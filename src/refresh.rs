@@ -98,7 +98,8 @@ impl RefreshTokens {
 
     /// The longest that a session lasts, 30 days unless said otherwise: the same as
     /// [`Sessions::with_longest_session`](crate::Sessions::with_longest_session), which holds sessions to
-    /// it. Here it is only how long a token stays exposed that could not be rotated or revoked.
+    /// it. Here it is only how long a token stays exposed that could not be rotated or revoked, so a
+    /// shorter one than there would say too little.
     ///
     /// # Errors
     ///

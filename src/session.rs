@@ -261,8 +261,9 @@ impl Sessions {
     /// [`ExposedError`] says how long a session that was not revoked can read active: with a database
     /// behind as long as the longer of [`with_confirmed_for`](Self::with_confirmed_for) and
     /// [`with_list_for`](Self::with_list_for), else until the session's end, at most
-    /// [`with_longest_session`](Self::with_longest_session). Its source is
-    /// [`Error::InvalidInput`] for a bad key, or one that this store keeps; [`Error::CrossSlot`] on a
+    /// [`with_longest_session`](Self::with_longest_session); or, where that is longer, how long one of
+    /// these keys can live, by the TTLs of [`Keys`](crate::key::Keys), 30 days for a key of no pattern
+    /// there. Its source is [`Error::InvalidInput`] for a bad key, or one that this store keeps; [`Error::CrossSlot`] on a
     /// cluster for a key outside the user's slot; or what the connection and the server say.
     pub async fn revoke(
         &self,
@@ -344,7 +345,7 @@ impl Sessions {
             }
         };
         let what = "sessions were not revoked and may read active";
-        let exposed = |error| ExposedError::new(error, what, self.settings.stale_for());
+        let exposed = |error| ExposedError::new(error, what, self.settings.stale_for(also));
         ending.await.map_err(exposed)
     }
 

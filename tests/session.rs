@@ -11,6 +11,8 @@ mod confirm;
 mod create;
 #[path = "session/crowd.rs"]
 mod crowd;
+#[path = "session/exposure.rs"]
+mod exposure;
 #[path = "session/fill.rs"]
 mod fill;
 #[path = "session/format.rs"]
@@ -48,9 +50,13 @@ use store::{HOUR, Store, id, ids, is_tombstone, row, row_of, user};
 use support::target::own;
 use support::{assert_server, exposed, full_server, raw, redis_on};
 
-/// The error of a revoke, which says how long Redis can be wrong.
+/// The error of a revoke, which says how long Redis can be wrong of the sessions alone.
 fn not_revoked<T>(outcome: Result<T, ExposedError>) -> Result<T, Error> {
-    exposed(outcome, "sessions were not revoked and may read active", Duration::from_secs(300))
+    not_revoked_for(Duration::from_secs(300), outcome)
+}
+
+fn not_revoked_for<T>(stale_for: Duration, outcome: Result<T, ExposedError>) -> Result<T, Error> {
+    exposed(outcome, "sessions were not revoked and may read active", stale_for)
 }
 
 /// What a full server answers to those that know nothing of a user yet.

@@ -27,7 +27,8 @@ pub struct ExposedError {
     #[source]
     pub error: Error,
     /// How long Redis can go on answering what is no longer true, if no later call succeeds. The
-    /// operation says what that is.
+    /// operation says what that is. It follows the settings of this caller: if another of the same Redis
+    /// says longer, what that one wrote is exposed for longer.
     pub stale_for: Duration,
     /// What is exposed, in words.
     what: &'static str,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::row::Row;
 use super::{Authority, Sessions};
 use crate::error::{Error, Result};
-use crate::key::{check_key, millis};
+use crate::key::{Pattern, check_key, millis};
 
 /// A hundred years: what is added to an instant still fits into six bytes.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -40,12 +40,15 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How long Redis can answer what is not true any more.
-    pub(super) fn stale_for(self) -> Duration {
-        Duration::from_millis(match self.authority {
+    /// How long Redis can answer what is not true any more, where sessions were not ended and these keys
+    /// not deleted with them. Keys that are refused are none.
+    pub(super) fn stale_for(self, also: &[&str]) -> Duration {
+        let sessions = Duration::from_millis(match self.authority {
             Authority::Database => self.confirmed.max(self.list),
             Authority::Redis => self.longest,
-        })
+        });
+        let keys = also.iter().filter(|key| check_one(key).is_ok());
+        keys.map(|key| Pattern::of(key).ttl()).fold(sessions, Duration::max)
     }
 
     pub(super) fn has_database(self) -> bool {
@@ -90,7 +93,10 @@ impl Sessions {
 
     /// How long after the check a confirmed session reads active without asking the database, 300 s
     /// unless said otherwise. It bounds what a lost revoke, a failover, or a restart from an old
-    /// snapshot can bring back.
+    /// snapshot can bring back. All callers of one Redis have to say the same: a session that another
+    /// confirmed for longer reads active for longer than [`ExposedError::stale_for`] says.
+    ///
+    /// [`ExposedError::stale_for`]: crate::ExposedError::stale_for
     ///
     /// # Errors
     ///
@@ -101,7 +107,8 @@ impl Sessions {
     }
 
     /// How long after it was asked for a filled list is taken for complete, 300 s unless said
-    /// otherwise.
+    /// otherwise. All callers of one Redis have to say the same, as for
+    /// [`with_confirmed_for`](Self::with_confirmed_for).
     ///
     /// # Errors
     ///
@@ -158,16 +165,15 @@ pub(super) fn check_count(what: &'static str, count: usize) -> Result<()> {
 /// Keys that are deleted with sessions. A user's state is none: without it nothing stays revoked.
 pub(super) fn check_also(keys: &[&str]) -> Result<()> {
     check_count("keys", keys.len())?;
-    for key in keys {
-        check_key(key)?;
-        if key.starts_with("user:") && key.ends_with(":state") {
-            return Err(Error::invalid(
-                "key",
-                "must not be what the session store keeps of a user",
-            ));
-        }
+    keys.iter().try_for_each(|key| check_one(key))
+}
+
+fn check_one(key: &str) -> Result<()> {
+    check_key(key)?;
+    match key.starts_with("user:") && key.ends_with(":state") {
+        true => Err(Error::invalid("key", "must not be what the session store keeps of a user")),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 fn bounded(what: &'static str, duration: Duration) -> Result<u64> {

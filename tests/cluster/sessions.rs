@@ -2,7 +2,7 @@
 
 use super::*;
 use auth_adapter_redis::Sessions;
-use auth_adapter_redis::key::{SessionId, Timestamp, UserId};
+use auth_adapter_redis::key::{Keys, SessionId, Timestamp, UserId};
 use auth_adapter_redis::session::{Check, Create, Row};
 
 fn named() -> (UserId, SessionId, Row) {
@@ -22,7 +22,7 @@ async fn keys_outside_the_users_slot_are_refused_before_anything_is_sent() {
         assert!(matches!(failed.error, Error::CrossSlot { .. }), "{failed}");
         let failed = sessions.revoke_all(&user, also).await.unwrap_err();
         assert!(matches!(failed.error, Error::CrossSlot { .. }), "{failed}");
-        assert_eq!(failed.stale_for, Duration::from_secs(300));
+        assert_eq!(failed.stale_for, Keys::USER_TTL);
     }
     assert_eq!(cluster.command_calls("evalsha") + cluster.command_calls("eval"), 0);
     sessions.revoke(&user, &[id], &["user:{42}", "session:{42}:a:active"]).await.unwrap();
