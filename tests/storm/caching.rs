@@ -1,14 +1,16 @@
-//! Strings of one writer each: what is read was written, and not deleted since.
+//! Strings of one writer each: what is read was written, and not deleted since. And jobs of which one worker
+//! does each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use auth_adapter_redis::CacheAdapter;
 use auth_adapter_redis::cache::{Cache, Fill, Read};
 
 use crate::support::LONG;
 use crate::tally::Tally;
-use crate::world::{World, breathe};
+use crate::world::{JOBS, World, breathe};
 
 const KEYS: usize = 4;
 
@@ -33,9 +35,7 @@ pub async fn work(world: Arc<World>, at: usize) -> Tally {
             1 => {
                 let many: Vec<&str> = keys.iter().map(String::as_str).collect();
                 if !round.is_multiple_of(5) {
-                    let job = format!("job:{at}");
-                    tally.sure("adapter acquire_lock", adapter.acquire_lock(&job, LONG)).await;
-                    tally.sure("adapter release_lock", adapter.release_lock(&job)).await;
+                    work_on(&world, &mut tally, round as usize % JOBS).await;
                 } else {
                     tally.sure("adapter delete_many", adapter.delete_many(&many)).await;
                     possible.iter_mut().for_each(Possible::clear);
@@ -68,6 +68,19 @@ pub async fn work(world: Arc<World>, at: usize) -> Tally {
         }
     }
     tally
+}
+
+/// One of those that want to, as all are in one process.
+async fn work_on(world: &World, tally: &mut Tally, at: usize) {
+    let (adapter, job, is_done) = (&world.adapter, format!("job:{at}"), &world.jobs[at]);
+    if tally.sure("adapter acquire_lock", adapter.acquire_lock(&job, LONG)).await {
+        if is_done.swap(true, Ordering::SeqCst) {
+            tally.is_wrong(format!("two do {job}"));
+        }
+        breathe().await;
+        is_done.store(false, Ordering::SeqCst);
+        tally.sure("adapter release_lock", adapter.release_lock(&job)).await;
+    }
 }
 
 fn at_random(round: u64) -> usize {

@@ -11,8 +11,9 @@ use auth_adapter_redis::{
 
 use crate::locking::Watched;
 
-/// How many locks all workers want.
+/// How many locks all workers want, and how many jobs.
 pub const LOCKS: usize = 4;
+pub const JOBS: usize = 4;
 
 pub struct World {
     pub redis: Redis,
@@ -27,6 +28,8 @@ pub struct World {
     pub alone: Sessions,
     pub tokens: RefreshTokens,
     pub watched: [Watched; LOCKS],
+    /// Whether a worker does such a job.
+    pub jobs: [AtomicBool; JOBS],
     ends: AtomicBool,
 }
 
@@ -42,6 +45,7 @@ impl World {
             alone: Sessions::new(redis.clone()).with_authority(Authority::Redis),
             tokens: RefreshTokens::new(redis.clone()),
             watched: Default::default(),
+            jobs: Default::default(),
             ends: AtomicBool::new(false),
             redis,
         }
