@@ -11,6 +11,7 @@ mod dial;
 mod flight;
 mod fuse;
 mod given;
+mod identity;
 #[cfg(test)]
 pub(crate) mod laws;
 mod link;

@@ -35,6 +35,11 @@ impl Told {
         (Arc::new(Self { name: name.to_owned(), state, breaker }), seen)
     }
 
+    /// Whether its link is still there: the loop hears a little later that it is not.
+    pub(super) fn is_heard(&self) -> bool {
+        self.state.receiver_count() > 0
+    }
+
     /// This connection is sound.
     pub(super) fn up(&self, id: u64, connection: &MultiplexedConnection) {
         self.state.send_if_modified(|state| {

@@ -1,8 +1,8 @@
 //! The reconnect loop: one task per handle that keeps one connection up.
 //!
 //! A connection is replaced when it is closed, or when a call on it had no reply in time and a
-//! `PING` has none either. The new one first ends the old one on the server by its id, so that
-//! bytes still on their way on the old one cannot execute after what follows on the new one.
+//! `PING` has none either. The new one first ends those before it on the server by their ids, so that
+//! bytes still on their way on them cannot execute after what follows on the new one.
 //!
 //! Its `PING`s and its attempts to connect are the probes of the circuit, one at a time: no call has to
 //! find out whether the node is back.
@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::dial::{ask, field, is_refusal, text, warn_of_eviction, without_timers};
+use super::identity::Identity;
 use super::state::{Raised, Told};
 use super::target::{Target, Where};
 use super::url::ServerAddress;
@@ -25,13 +26,6 @@ use crate::error::{ServerErrorKind, classify};
 
 /// Tells each connection of this process from those before it.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
-
-/// Which connection of which server this is: ids begin anew when a server restarts.
-#[derive(Clone, PartialEq, Eq)]
-struct Identity {
-    run_id: String,
-    client_id: i64,
-}
 
 pub(super) struct Supervisor {
     target: Target,
@@ -41,8 +35,6 @@ pub(super) struct Supervisor {
     fell: Arc<Notify>,
     /// The server of the last connection.
     at: Option<ServerAddress>,
-    /// The last connection that was in use, until it is known to have ended on the server.
-    previous: Option<Identity>,
     eviction_checked: bool,
     /// A server that does not write was found where one was expected that does.
     demands_primary: bool,
@@ -70,14 +62,13 @@ impl Supervisor {
     ) -> Self {
         let eviction_checked = target.hears.is_some();
         let demands_primary = matches!(target.place, Where::Named(_));
-        let (at, previous, cluster_down) = (None, None, false);
+        let (at, cluster_down) = (None, false);
         Self {
             target,
             told,
             raised,
             fell,
             at,
-            previous,
             eviction_checked,
             demands_primary,
             cluster_down,
@@ -101,8 +92,7 @@ impl Supervisor {
         let mut useless = 0;
         loop {
             let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-            let (connection, identity) = self.connect(id).await;
-            self.previous = identity;
+            let connection = self.connect(id).await;
             let since = Instant::now();
             let was_sound = self.until_dead(id, &connection).await;
             self.told.cut();
@@ -125,7 +115,7 @@ impl Supervisor {
     }
 
     /// Tries until there is a connection. Word of another primary ends an attempt and a wait.
-    async fn connect(&mut self, id: u64) -> (MultiplexedConnection, Option<Identity>) {
+    async fn connect(&mut self, id: u64) -> MultiplexedConnection {
         let (manner, raised) = (Arc::clone(&self.target.manner), Arc::clone(&self.raised));
         let mut failures = 0;
         loop {
@@ -151,10 +141,7 @@ impl Supervisor {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        id: u64,
-    ) -> Result<(MultiplexedConnection, Option<Identity>), String> {
+    async fn attempt(&mut self, id: u64) -> Result<MultiplexedConnection, String> {
         let address = self.locate().await?;
         let connection = self.target.manner.dialer.connect(&address, self.config(id)).await?;
         if self.demands_primary {
@@ -163,13 +150,16 @@ impl Supervisor {
             self.demands_primary = matches!(self.target.place, Where::Named(_));
         }
         let identity = self.introduce(&connection).await?;
-        self.end_previous(&connection, identity.as_ref()).await?;
+        if let Some(identity) = &identity {
+            self.end_previous(&connection, identity).await?;
+        }
         if !self.eviction_checked {
             self.eviction_checked = true;
             warn_of_eviction(&connection).await;
         }
         self.at = Some(address);
-        Ok((connection, identity))
+        self.target.manner.register.go_over(identity, &self.told);
+        Ok(connection)
     }
 
     /// The Sentinels may be behind, and a replica would refuse to write. Of a server that the caller named a
@@ -247,16 +237,14 @@ impl Supervisor {
         }
     }
 
-    /// Ends the connection before this one on the server, unless that server has restarted since.
+    /// Ends the connections before this one on its server.
     async fn end_previous(
-        &mut self,
+        &self,
         connection: &MultiplexedConnection,
-        now: Option<&Identity>,
+        now: &Identity,
     ) -> Result<(), String> {
-        let Some(previous) = &self.previous else {
-            return Ok(());
-        };
-        if now.is_some_and(|now| now.run_id == previous.run_id) {
+        let register = &self.target.manner.register;
+        for previous in register.before(now, &self.told) {
             let id = previous.client_id.to_string();
             match ask(connection, &["CLIENT", "KILL", "ID", &id]).await {
                 Err(why) if is_refusal(&why) => {
@@ -265,8 +253,8 @@ impl Supervisor {
                 Err(why) => return Err(why),
                 Ok(_) => {}
             }
+            register.forget(&previous);
         }
-        self.previous = None;
         Ok(())
     }
 

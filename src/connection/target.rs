@@ -8,6 +8,7 @@ use redis::ProtocolVersion;
 use super::backoff::Backoff;
 use super::circuit::{Breaker, Panel};
 use super::dial::Dialer;
+use super::identity::Register;
 use super::push::Board;
 use super::sentinel::Sentinels;
 use super::url::ServerAddress;
@@ -30,6 +31,7 @@ pub(super) struct Manner {
     pub(super) ping_timeout: Duration,
     pub(super) backoff: Backoff,
     pub(super) panel: Arc<Panel>,
+    pub(super) register: Arc<Register>,
 }
 
 /// Where a connection leads.

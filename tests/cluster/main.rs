@@ -7,6 +7,8 @@ mod support;
 mod away;
 #[cfg(feature = "cluster-connection")]
 mod given;
+mod guests;
+mod late;
 mod redirects;
 mod resent;
 mod sessions;
@@ -39,6 +41,13 @@ async fn primaries(count: usize) -> (Cluster, Redis) {
 /// A handle for tests of outcomes, not of deadlines.
 async fn patient(cluster: &Cluster) -> Redis {
     let redis = quick(cluster.url()).call_deadline(Duration::from_secs(10)).build().unwrap();
+    tokio::time::timeout(HANG, redis.connected()).await.expect("it finds the cluster");
+    redis
+}
+
+/// A handle that gives up early.
+async fn hurried(cluster: &Cluster) -> Redis {
+    let redis = quick(cluster.url()).call_deadline(DEADLINE).build().unwrap();
     tokio::time::timeout(HANG, redis.connected()).await.expect("it finds the cluster");
     redis
 }

@@ -60,6 +60,7 @@ impl RedisBuilder {
             ping_timeout: self.call_deadline,
             backoff: self.backoff,
             panel: Arc::default(),
+            register: Arc::default(),
         });
         let (backend, layout) = match place {
             Place::Cluster(_) if manner.dialer.settings.db() != 0 => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::Value;
@@ -42,6 +42,8 @@ pub(super) struct Discovery {
     /// What is seen while no node is known.
     lost: Mutex<Option<Breaker>>,
     view: watch::Sender<View>,
+    /// All that are in use, also by a call that went to one before it left the map.
+    nodes: Mutex<Vec<Weak<Node>>>,
     /// Notified also by a link whose connection is lost.
     stale: Arc<Notify>,
     /// Whom to ask first: a redirection named it.
@@ -58,6 +60,7 @@ impl Discovery {
             runtime,
             lost: Mutex::default(),
             view: watch::Sender::new(View::Unknown),
+            nodes: Mutex::default(),
             stale: Arc::default(),
             hint: Mutex::default(),
             turn: AtomicUsize::new(0),
@@ -132,10 +135,19 @@ impl Discovery {
         found.unwrap_or_else(|| self.open(address.clone()))
     }
 
+    /// The one node at an address: a second link would not end what the first has on its way.
     fn open(&self, address: Address) -> Arc<Node> {
-        let place = Where::At(ServerAddress::Tcp(address.clone()));
-        let target = Target::new(place, Arc::clone(&self.manner));
-        Arc::new(Node { address, link: Link::open(target, Arc::clone(&self.stale), &self.runtime) })
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.retain(|node| node.strong_count() > 0);
+        let known = nodes.iter().filter_map(Weak::upgrade).find(|node| node.address == address);
+        known.unwrap_or_else(|| {
+            let place = Where::At(ServerAddress::Tcp(address.clone()));
+            let target = Target::new(place, Arc::clone(&self.manner));
+            let link = Link::open(target, Arc::clone(&self.stale), &self.runtime);
+            let node = Arc::new(Node { address, link });
+            nodes.push(Arc::downgrade(&node));
+            node
+        })
     }
 
     pub(super) fn is_settled(&self) -> bool {
