@@ -8,7 +8,7 @@ mod discovery;
 pub(super) mod laws;
 mod map;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Arg, Cmd, Value};
@@ -42,6 +42,8 @@ pub(super) struct Cluster {
 pub(super) struct Node {
     pub(super) address: Address,
     pub(super) link: Link,
+    /// When a redirection named it last.
+    named: Mutex<Instant>,
 }
 
 impl Cluster {
@@ -271,6 +273,14 @@ impl Cluster {
 }
 
 impl Node {
+    fn named_now(&self) {
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn named_at(&self) -> Instant {
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn call(&self, cmd: &Cmd, deadline: Deadline) -> Result<Value> {
         let mut sent = Sent::default();
         let call = self.link.call(Request::Plain(cmd), deadline, &mut sent);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::super::address::Address;
 use super::super::circuit::{Breaker, Panel};
@@ -24,6 +24,9 @@ use super::map::{Range, SlotMap, parse};
 /// While something is amiss the cluster is asked this many times before the wait doubles: a failover
 /// takes a second or two, and its end should not go unnoticed for as long again.
 const ROUNDS: u32 = 256;
+
+/// How long a guest stays that no redirection has named again, beyond a call to it.
+const GUEST_STAYS: Duration = Duration::from_secs(5);
 
 /// What is known of the cluster.
 pub(super) enum View {
@@ -103,7 +106,9 @@ impl Discovery {
             View::Known(map) => map.node(address),
             _ => None,
         };
-        known.unwrap_or_else(|| self.correct(address, |_, _| {}))
+        let node = known.unwrap_or_else(|| self.correct(address, |_, _| {}));
+        node.named_now();
+        node
     }
 
     /// The node that serves a slot from now on.
@@ -126,6 +131,8 @@ impl Discovery {
             let node = map.node(address).unwrap_or_else(|| {
                 let node = self.open(address.clone());
                 map.add_guest(Arc::clone(&node));
+                // From now on one looks whether it is named again.
+                self.stale.notify_one();
                 node
             });
             change(&mut map, &node);
@@ -144,7 +151,7 @@ impl Discovery {
             let place = Where::At(ServerAddress::Tcp(address.clone()));
             let target = Target::new(place, Arc::clone(&self.manner));
             let link = Link::open(target, Arc::clone(&self.stale), &self.runtime);
-            let node = Arc::new(Node { address, link });
+            let node = Arc::new(Node { address, link, named: Mutex::new(Instant::now()) });
             nodes.push(Arc::downgrade(&node));
             node
         })
@@ -197,13 +204,32 @@ impl Discovery {
             }
             if self.is_settled() {
                 rounds = 0;
-                self.stale.notified().await;
+                tokio::select! {
+                    () = self.stale.notified() => {}
+                    () = self.guest_leaves() => {}
+                }
             } else {
                 rounds = rounds.saturating_add(1);
             }
             // Redirections come in crowds, and each has corrected what it was about.
             sleep(backoff.wait(rounds / ROUNDS)).await;
         }
+    }
+
+    /// Waits until a guest may go, if there is one: nobody asks about it any more.
+    async fn guest_leaves(&self) {
+        let next = match &*self.view() {
+            View::Known(map) => map.guests().iter().map(|guest| self.leaves_at(guest)).min(),
+            _ => None,
+        };
+        match next {
+            Some(at) => sleep_until(at).await,
+            None => pending().await,
+        }
+    }
+
+    fn leaves_at(&self, guest: &Node) -> Instant {
+        guest.named_at() + self.manner.ping_timeout + GUEST_STAYS
     }
 
     /// Asks now.
@@ -218,10 +244,16 @@ impl Discovery {
                 View::Known(map) => Some(Arc::clone(map)),
                 _ => None,
             };
-            let map = SlotMap::new(ranges, |address| {
+            let mut map = SlotMap::new(ranges, |address| {
                 let known = before.as_ref().and_then(|map| map.node(&address));
                 known.unwrap_or_else(|| self.open(address))
             });
+            // The state of its link is to outlast the doubt that a call on it raises.
+            for guest in before.iter().flat_map(|map| map.guests()) {
+                if Instant::now() < self.leaves_at(guest) && map.node(&guest.address).is_none() {
+                    map.add_guest(Arc::clone(guest));
+                }
+            }
             let changed = before.is_none_or(|before| !before.is_same(&map));
             if changed {
                 drop(self.lost().take());

@@ -78,6 +78,10 @@ impl SlotMap {
         nodes.find(|node| node.address == *address).cloned()
     }
 
+    pub(super) fn guests(&self) -> &[Arc<Node>] {
+        &self.guests
+    }
+
     pub(super) fn replicas(&self) -> &[Address] {
         &self.replicas
     }
