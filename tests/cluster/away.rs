@@ -205,3 +205,19 @@ async fn a_cluster_that_is_not_found_has_an_open_circuit_until_it_is() {
     let circuits = redis.circuits();
     assert!(circuits.borrow().iter().all(|at| at.is_closed() && !at.node.contains("cluster")));
 }
+
+#[tokio::test]
+async fn seeds_that_hang_keep_nobody_from_the_cluster() {
+    let cluster = Cluster::builder().primaries(3).replicas_each(0).start().unwrap();
+    let [first, second, third] = cluster.nodes() else { panic!("three") };
+    let key = key_on(&cluster, third);
+    first.pause().unwrap();
+    second.pause().unwrap();
+    let [one, two, three] = [first, second, third].map(Server::addr);
+    let builder = Redis::builder().url(format!("redis+cluster://{one},{two},{three}"));
+    let redis = builder.connect_timeout(LONG).call_deadline(LONG).build().unwrap();
+    let found = tokio::time::timeout(HANG, Cache::new(redis).get(&key)).await;
+    assert_eq!(found.expect("the third tells of the slots").unwrap(), None);
+    first.resume().unwrap();
+    second.resume().unwrap();
+}

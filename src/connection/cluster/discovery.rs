@@ -9,6 +9,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::super::address::Address;
@@ -27,6 +28,9 @@ const ROUNDS: u32 = 256;
 
 /// How long a guest stays that no redirection has named again, beyond a call to it.
 const GUEST_STAYS: Duration = Duration::from_secs(5);
+
+/// How long one that is asked for the slots may take before the next is asked beside it.
+const HEAD_START: Duration = Duration::from_millis(50);
 
 /// What is known of the cluster.
 pub(super) enum View {
@@ -319,15 +323,41 @@ impl Discovery {
             }
         }
         let away = known.iter().map(|node| node.address.clone());
-        for address in hint.into_iter().chain(away).chain(replicas).chain(self.seeds.clone()) {
-            if asked.insert(address.clone()) {
-                match self.ask_stranger(&address).await {
-                    Ok(ranges) => return Ok(ranges),
-                    Err(why) => refusals.push(format!("{address}: {why}")),
-                }
+        let strangers = hint.into_iter().chain(away).chain(replicas).chain(self.seeds.clone());
+        let strangers = strangers.filter(|address| asked.insert(address.clone()));
+        match self.ask_strangers(strangers, &mut refusals).await {
+            Some(ranges) => Ok(ranges),
+            None => Err(format!("no node tells the slots: {}", refusals.join("; "))),
+        }
+    }
+
+    /// The slots, as the first of these tells them that answers. Each is given a head start, which ends
+    /// where one fails.
+    async fn ask_strangers(
+        &self,
+        addresses: impl Iterator<Item = Address>,
+        refusals: &mut Vec<String>,
+    ) -> Option<Vec<Range>> {
+        let mut addresses = addresses.fuse();
+        let mut asked = JoinSet::new();
+        loop {
+            let next = addresses.next();
+            let is_last = next.is_none();
+            if let Some(address) = next {
+                asked.spawn(ask_stranger(address, Arc::clone(&self.manner)));
+            }
+            let answer = match is_last {
+                false => timeout(HEAD_START, asked.join_next()).await,
+                true => Ok(asked.join_next().await),
+            };
+            match answer {
+                Ok(Some(Ok(Ok(ranges)))) => return Some(ranges),
+                Ok(Some(Ok(Err(why)))) => refusals.push(why),
+                Ok(Some(Err(ended))) => refusals.push(ended.to_string()),
+                Ok(None) => return None,
+                Err(_) => {}
             }
         }
-        Err(format!("no node tells the slots: {}", refusals.join("; ")))
     }
 
     async fn ask_node(&self, node: &Node) -> Result<Vec<Range>, String> {
@@ -342,16 +372,17 @@ impl Discovery {
         })?;
         read(&reply.map_err(|error| error.to_string())?, &node.address)
     }
+}
 
-    async fn ask_stranger(&self, address: &Address) -> Result<Vec<Range>, String> {
-        let asked = async {
-            let place = ServerAddress::Tcp(address.clone());
-            let connection = self.manner.dialer.connect(&place, without_timers()).await?;
-            read(&ask(&connection, &["CLUSTER", "SLOTS"]).await?, address)
-        };
-        let answer = timeout(self.manner.connect_timeout, asked).await;
-        answer.unwrap_or_else(|_| Err("no answer in time".to_owned()))
-    }
+async fn ask_stranger(address: Address, manner: Arc<Manner>) -> Result<Vec<Range>, String> {
+    let asked = async {
+        let place = ServerAddress::Tcp(address.clone());
+        let connection = manner.dialer.connect(&place, without_timers()).await?;
+        read(&ask(&connection, &["CLUSTER", "SLOTS"]).await?, &address)
+    };
+    let answer = timeout(manner.connect_timeout, asked).await;
+    let answer = answer.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+    answer.map_err(|why| format!("{address}: {why}"))
 }
 
 fn read(reply: &Value, asked: &Address) -> Result<Vec<Range>, String> {
