@@ -272,10 +272,12 @@ impl Discovery {
         });
     }
 
-    /// A whole call waited for the first search: others need not as well.
+    /// A call waited for the first search and was cut off: others need not wait as well. One that waited
+    /// a little says little.
     pub(super) fn unfound(&self, deadline: Deadline) {
-        if deadline.limit() * 2 >= self.manner.ping_timeout {
-            self.unreachable(&format!("no node answered within {:?}", deadline.limit()));
+        let waited = deadline.started.elapsed().min(deadline.limit());
+        if waited * 2 >= self.manner.ping_timeout {
+            self.unreachable(&format!("no node answered within {waited:?}"));
         }
     }
 
