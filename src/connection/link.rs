@@ -89,6 +89,24 @@ impl Sent {
     }
 }
 
+/// A call that is sent and waits, whose caller may go away at any time: then it is asked whether the
+/// connection is dead, unless something was answered meanwhile. That says nothing against the node.
+struct Waits<'a> {
+    link: &'a Link,
+    id: u64,
+    /// How many there were when it was sent.
+    answers: u64,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let Link { alarm, target, .. } = self.link;
+        if self.answers == alarm.raised.answers() {
+            alarm.given_up(self.id, target.manner.ping_timeout / 4);
+        }
+    }
+}
+
 impl Request<'_> {
     async fn send(self, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
         match self {
@@ -204,7 +222,7 @@ impl Link {
     ) -> Result<Value> {
         (sent.on, sent.since) = (None, Some(Instant::now()));
         let (id, mut connection) = self.connection_after(0).await?;
-        self.sends_on(id, sent);
+        let waits = self.sends_on(id, sent);
         let outcome = match request.send(&mut connection).await {
             Err(error) if error.is_unrecoverable_error() => {
                 sent.before = true;
@@ -219,20 +237,21 @@ impl Link {
             },
         };
         self.alarm.lost(id);
-        drop(connection);
+        drop((waits, connection));
         sent.on = None;
         match self.connection_after(id).await {
             Ok((id, mut next)) => {
-                self.sends_on(id, sent);
+                let _waits = self.sends_on(id, sent);
                 self.heard(id, decode(request.send(&mut next).await, deadline))
             }
             Err(_) => outcome,
         }
     }
 
-    fn sends_on(&self, id: u64, sent: &mut Sent) {
-        sent.last = true;
-        sent.on = Some((id, self.alarm.raised.answers()));
+    fn sends_on(&self, id: u64, sent: &mut Sent) -> Waits<'_> {
+        let answers = self.alarm.raised.answers();
+        (sent.last, sent.on) = (true, Some((id, answers)));
+        Waits { link: self, id, answers }
     }
 
     /// Notes what an answer says of the node.

@@ -1,10 +1,12 @@
 //! What callers and the reconnect loop tell each other.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::circuit::Breaker;
 use crate::error::{ServerError, ServerErrorKind};
@@ -113,6 +115,8 @@ pub(super) struct Raised {
     any: Notify,
     /// How many answers came, on whichever connection.
     answers: AtomicU64,
+    /// When the last `PING` was.
+    pinged: Mutex<Option<Instant>>,
     pub(super) rumours: Rumours,
 }
 
@@ -138,6 +142,14 @@ impl Alarm {
     /// A call on connection `id` had no reply in time.
     pub(super) fn suspect(&self, id: u64) {
         self.raised.suspect(id);
+    }
+
+    /// A caller went away that waited on connection `id`. Unless a `PING` passed so shortly ago: those who
+    /// have little patience must not cost one each.
+    pub(super) fn given_up(&self, id: u64, shortly: Duration) {
+        if self.raised.pinged().is_none_or(|at| at.elapsed() > shortly) {
+            self.raised.suspect(id);
+        }
     }
 
     /// Nothing at all came on connection `id` while a whole call waited.
@@ -184,6 +196,16 @@ impl Raised {
     /// Something was answered.
     pub(super) fn answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A `PING` was.
+    pub(super) fn answered_ping(&self) {
+        self.answered();
+        *self.pinged.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn pinged(&self) -> Option<Instant> {
+        *self.pinged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many answers came so far.

@@ -335,7 +335,7 @@ impl Supervisor {
                 return Probe::Dead;
             }
         };
-        self.raised.answered();
+        self.raised.answered_ping();
         // Another error is an answer like any: it says no more than that this user may not ask.
         match refused.filter(|error| error.kind.is_node_fault()) {
             Some(error) if error.kind != ServerErrorKind::ReadOnly => {

@@ -6,6 +6,7 @@ mod support;
 mod connect;
 mod deadline;
 mod given;
+mod hurried;
 mod reconnect;
 
 use std::io::{Read, Write};
