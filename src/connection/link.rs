@@ -136,13 +136,15 @@ impl Link {
         Self { state, alarm, name, moves, flights, supervisor, runtime, target, push }
     }
 
-    /// What hears the messages of the same server. Begins to connect where nobody has asked before, on
-    /// the present runtime.
+    /// What hears the messages of the same server. Begins to connect where nobody has asked before.
     pub(super) fn push(&self, sharded: bool) -> Arc<Push> {
         let mut push = self.push.lock().unwrap_or_else(PoisonError::into_inner);
         match &*push {
             Some(push) if !push.has_ended() => Arc::clone(push),
-            _ => Arc::clone(push.insert(Arc::new(Push::open(self.target.clone(), sharded)))),
+            _ => {
+                let opened = Push::open(self.target.clone(), sharded, &self.runtime);
+                Arc::clone(push.insert(Arc::new(opened)))
+            }
         }
     }
 

@@ -47,11 +47,12 @@ pub(crate) struct Ear {
 }
 
 impl Push {
-    /// Begins to connect, on the present runtime. `sharded` says that this is a node of a cluster.
-    pub(super) fn open(target: Target, sharded: bool) -> Self {
+    /// Begins to connect, on this runtime: that of whoever asks first may end or stand still before others
+    /// do. `sharded` says that this is a node of a cluster.
+    pub(super) fn open(target: Target, sharded: bool, runtime: &Handle) -> Self {
         let board = Arc::<Board>::default();
         let (target, fell) = (target.that_hears(Arc::clone(&board)), Arc::<Notify>::default());
-        let link = Link::open(target, fell, &Handle::current());
+        let link = Link::open(target, fell, runtime);
         Self { link, board, sharded: AtomicBool::new(sharded) }
     }
 
@@ -147,12 +148,9 @@ impl Ear {
 impl Drop for Ear {
     fn drop(&mut self) {
         self.push.board.ears().remove(self.channel.as_bytes());
-        let (Some((_, mut connection)), Ok(runtime)) = (self.on.take(), Handle::try_current())
-        else {
-            return;
-        };
+        let Some((_, mut connection)) = self.on.take() else { return };
         let cmd = self.command("UNSUBSCRIBE");
-        runtime.spawn(async move {
+        self.push.link.runtime().spawn(async move {
             // It ends with the connection at the latest.
             let _ = connection.send_packed_command(&cmd).await;
         });

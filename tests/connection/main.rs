@@ -8,6 +8,7 @@ mod deadline;
 mod given;
 mod hurried;
 mod reconnect;
+mod runtime;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
