@@ -5,6 +5,7 @@ mod address;
 mod backoff;
 mod builder;
 mod circuit;
+mod closings;
 mod cluster;
 mod deadline;
 mod dial;

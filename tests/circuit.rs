@@ -1,5 +1,7 @@
 //! The circuit: what opens it, what does not, and that nobody waits for a node that is away.
 
+#[path = "circuit/flaps.rs"]
+mod flaps;
 #[path = "circuit/gone.rs"]
 mod gone;
 #[path = "circuit/opens.rs"]
@@ -16,7 +18,7 @@ use auth_adapter_redis::redis::Client;
 use auth_adapter_redis::redis::aio::ConnectionManager;
 use auth_adapter_redis::testing::{Cluster, Data, Proxy, Server};
 use auth_adapter_redis::{Cache, Error, Redis, ServerErrorKind};
-use support::{HANG, LONG, SLACK, assert_server, comes_alive, events, on_lock, quick, set};
+use support::{HANG, LONG, SLACK, assert_server, comes_alive, events, on_lock, quick, set, until};
 
 const DEADLINE: Duration = Duration::from_millis(200);
 const TASKS: usize = 64;

@@ -141,10 +141,11 @@ impl Link {
         let mut push = self.push.lock().unwrap_or_else(PoisonError::into_inner);
         match &*push {
             Some(push) if !push.has_ended() => Arc::clone(push),
-            _ => {
-                let opened = Push::open(self.target.clone(), sharded, &self.runtime);
-                Arc::clone(push.insert(Arc::new(opened)))
-            }
+            _ => Arc::clone(push.insert(Arc::new(Push::open(
+                self.target.clone(),
+                sharded,
+                &self.runtime,
+            )))),
         }
     }
 
@@ -189,6 +190,11 @@ impl Link {
     /// Whether the reconnect loop has ended with its runtime.
     pub(super) fn has_ended(&self) -> bool {
         self.state.has_changed().is_err()
+    }
+
+    /// Something of the caller's own was answered on the connection.
+    pub(super) fn served(&self) {
+        self.alarm.raised.served();
     }
 
     /// Something had no reply in time: is the connection dead?
@@ -262,12 +268,13 @@ impl Link {
             return answer;
         }
         self.alarm.raised.answered();
-        if let Err(Error::Server(error)) = &answer
-            && error.kind.is_node_fault()
-            && !self.leaves(error.kind)
-            && !speaks_of_a_slot(error)
-        {
-            self.alarm.refused(id, error);
+        match &answer {
+            Err(Error::Server(error)) if error.kind.is_node_fault() => {
+                if !self.leaves(error.kind) && !speaks_of_a_slot(error) {
+                    self.alarm.refused(id, error);
+                }
+            }
+            _ => self.alarm.raised.served(),
         }
         answer
     }

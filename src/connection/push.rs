@@ -127,7 +127,13 @@ impl Ear {
         let cmd = self.command(verb);
         let reply = tokio::time::timeout_at(deadline.at, connection.send_packed_command(&cmd));
         match reply.await {
-            Ok(reply) => decode(reply, deadline),
+            Ok(reply) => {
+                let reply = decode(reply, deadline);
+                if reply.is_ok() {
+                    self.push.link.served();
+                }
+                reply
+            }
             Err(_) => {
                 self.push.link.suspect();
                 Err(deadline.too_late(true))

@@ -72,6 +72,11 @@ impl Told {
         self.down_if(why, |_| true);
     }
 
+    /// Whether callers fail at once.
+    pub(super) fn is_down(&self) -> bool {
+        matches!(*self.state.borrow(), State::Down(_))
+    }
+
     /// A probe is under way.
     pub(super) fn probing(&self) {
         self.breaker.iter().for_each(Breaker::probe);
@@ -115,6 +120,8 @@ pub(super) struct Raised {
     any: Notify,
     /// How many answers came, on whichever connection.
     answers: AtomicU64,
+    /// How many of them were of calls, and no faults of the node.
+    served: AtomicU64,
     /// When the last `PING` was.
     pinged: Mutex<Option<Instant>>,
     pub(super) rumours: Rumours,
@@ -196,6 +203,16 @@ impl Raised {
     /// Something was answered.
     pub(super) fn answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was a call, and the node served it.
+    pub(super) fn served(&self) {
+        self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many calls were served so far.
+    pub(super) fn calls_served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// A `PING` was.

@@ -15,8 +15,9 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, Value};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::closings::Closings;
 use super::dial::{ask, field, is_refusal, text, warn_of_eviction, without_timers};
 use super::identity::Identity;
 use super::state::{Raised, Told};
@@ -93,17 +94,20 @@ impl Supervisor {
         loop {
             let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
             let connection = self.connect(id).await;
-            let since = Instant::now();
+            let (since, served) = (Instant::now(), self.raised.calls_served());
             let was_sound = self.until_dead(id, &connection).await;
+            let has_served = self.raised.calls_served() != served;
             self.told.cut();
             self.fell.notify_one();
             drop(connection);
-            // One that never was, or that only refuses to write, may be found again at once.
+            // One that nobody could use, or that only refuses to write, may be found again at once.
             let refuses = self.demands_primary && matches!(self.target.place, Where::At(_));
-            if since.elapsed() > backoff.max {
+            let lasted = since.elapsed() > backoff.max;
+            let was_of_use = was_sound && !refuses && (has_served || lasted);
+            if was_of_use || lasted {
                 useless = 0;
             }
-            if was_sound && !refuses {
+            if was_of_use {
                 continue;
             }
             tokio::select! {
@@ -265,11 +269,21 @@ impl Supervisor {
         let mut probe = connection.clone();
         let (mut doubted, mut was_sound) = (true, false);
         let mut refusals = 0;
+        let mut closings = Closings::default();
+        // No probe before then.
+        let mut pause: Option<Instant> = None;
         loop {
             if raised.is_lost(id) {
                 return was_sound;
             }
-            if raised.take_suspicion(id) || doubted {
+            let is_suspect = raised.take_suspicion(id);
+            if is_suspect && !doubted && self.told.is_down() {
+                doubted = true;
+                let wait = closings.opened(raised.calls_served(), backoff);
+                pause = wait.map(|wait| Instant::now() + wait);
+            }
+            pause = pause.filter(|until| *until > Instant::now());
+            if (is_suspect || doubted) && pause.is_none() {
                 self.told.probing();
                 // A handle with little patience must not keep all others from a new connection.
                 let patience = match was_sound {
@@ -278,6 +292,9 @@ impl Supervisor {
                 };
                 match self.probe(id, &mut probe, patience).await {
                     Probe::Sound => {
+                        if was_sound && self.told.is_down() {
+                            closings.closed(raised.calls_served());
+                        }
                         self.told.up(id, connection);
                         (doubted, was_sound, refusals) = (false, true, 0);
                     }
@@ -289,9 +306,10 @@ impl Supervisor {
                 }
             }
             let again = async {
-                match doubted {
-                    true => sleep(backoff.wait(refusals)).await,
-                    false => pending().await,
+                match pause {
+                    Some(until) => sleep_until(until).await,
+                    None if doubted => sleep(backoff.wait(refusals)).await,
+                    None => pending().await,
                 }
             };
             let is_rumour = tokio::select! {
