@@ -2,6 +2,8 @@
 
 #[path = "circuit/flaps.rs"]
 mod flaps;
+#[path = "circuit/given.rs"]
+mod given;
 #[path = "circuit/gone.rs"]
 mod gone;
 #[path = "circuit/opens.rs"]

@@ -15,11 +15,22 @@ use crate::error::{Error, Result};
 pub(super) struct Fuse {
     name: &'static str,
     open: Mutex<Option<Open>>,
+    /// When it was closed last, and after how many failures.
+    closed: Mutex<Option<(Instant, u32)>>,
     answers: AtomicU64,
-    /// Since when calls wait of which none was answered.
-    silent: Mutex<Option<Instant>>,
+    silence: Mutex<Silence>,
     backoff: Backoff,
     breaker: Breaker,
+}
+
+/// Calls of which none was answered.
+#[derive(Default)]
+struct Silence {
+    since: Option<Instant>,
+    /// When the last of them was cut off.
+    until: Option<Instant>,
+    /// How many of them wait still.
+    waiting: usize,
 }
 
 struct Open {
@@ -34,12 +45,14 @@ struct Open {
 pub(super) struct Pass<'a> {
     fuse: &'a Fuse,
     is_probe: bool,
+    silent_since: Instant,
 }
 
 impl Fuse {
     pub(super) fn new(name: &'static str, panel: &Arc<Panel>, backoff: Backoff) -> Self {
-        let (open, silent, breaker) = (Mutex::default(), Mutex::default(), panel.add(name));
-        Self { name, open, silent, answers: AtomicU64::new(0), backoff, breaker }
+        let (open, silence, closed) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let breaker = panel.add(name);
+        Self { name, open, closed, silence, answers: AtomicU64::new(0), backoff, breaker }
     }
 
     /// # Errors
@@ -68,8 +81,16 @@ impl Fuse {
             }
         };
         drop(open);
-        self.silent().get_or_insert_with(Instant::now);
-        Ok(Pass { fuse: self, is_probe })
+        let mut silence = self.silence();
+        // Where nobody called meanwhile, nobody was left without an answer.
+        if silence.waiting == 0
+            && silence.until.is_none_or(|until| until.elapsed() >= DEFAULT_CALL_DEADLINE)
+        {
+            silence.since = None;
+        }
+        silence.waiting += 1;
+        let silent_since = *silence.since.get_or_insert_with(Instant::now);
+        Ok(Pass { fuse: self, is_probe, silent_since })
     }
 
     /// How many answers came so far.
@@ -77,17 +98,30 @@ impl Fuse {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// A call was cut off that had begun with so many answers. One that was given little says little, but
-    /// several in a row do not.
-    pub(super) fn unanswered(&self, answers: u64, is_probe: bool, deadline: Deadline) {
-        let silence = self.silent().map(|since| since.elapsed()).unwrap_or_default();
-        if answers == self.answers() && silence * 2 >= DEFAULT_CALL_DEADLINE {
+    /// A call was cut off that had begun with so many answers, and in a silence `since` then. One that was
+    /// given little says little, but several in a row do not.
+    pub(super) fn unanswered(
+        &self,
+        answers: u64,
+        since: Instant,
+        is_probe: bool,
+        deadline: Deadline,
+    ) {
+        if answers != self.answers() {
+            return;
+        }
+        let mut silence = self.silence();
+        // It waits no more, and unlike one that went away it has found out something.
+        silence.since = Some(silence.since.map_or(since, |other| other.min(since)));
+        silence.until = Some(Instant::now());
+        drop(silence);
+        if since.elapsed() * 2 >= DEFAULT_CALL_DEADLINE {
             self.blow(&format!("no reply within {:?}", deadline.limit()), is_probe);
         }
     }
 
-    fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the circuit. Of those who come to the same at once, and of those who began before it was open,
@@ -99,8 +133,9 @@ impl Fuse {
         match &mut *open {
             None => {
                 tracing::warn!(node = self.name, %why, "redis is away");
-                let next = Instant::now() + self.backoff.wait(0);
-                *open = Some(Open { why, failures: 0, next, is_probed: false });
+                let failures = self.failures_before();
+                let next = Instant::now() + self.backoff.wait(failures);
+                *open = Some(Open { why, failures, next, is_probed: false });
             }
             Some(open) => {
                 open.why = why;
@@ -115,10 +150,23 @@ impl Fuse {
 
     fn mend(&self) {
         let mut open = self.open();
-        if open.take().is_some() {
+        if let Some(Open { failures, .. }) = open.take() {
             tracing::info!(node = self.name, "redis is back");
+            *self.closed() = Some((Instant::now(), failures));
             self.breaker.close();
         }
+    }
+
+    /// What was closed a moment ago goes on where it was: a replica serves every read, and no write.
+    fn failures_before(&self) -> u32 {
+        match *self.closed() {
+            Some((at, failures)) if at.elapsed() < self.backoff.max => failures + 1,
+            _ => 0,
+        }
+    }
+
+    fn closed(&self) -> MutexGuard<'_, Option<(Instant, u32)>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> MutexGuard<'_, Option<Open>> {
@@ -131,14 +179,23 @@ impl Pass<'_> {
         self.is_probe
     }
 
+    /// Since when nothing was answered, as it began.
+    pub(super) fn silent_since(&self) -> Instant {
+        self.silent_since
+    }
+
     /// What the call came to.
     pub(super) fn end(mut self, outcome: &Result<Value>) {
         let is_probe = std::mem::take(&mut self.is_probe);
         match outcome {
+            // What was sent or not in this call is not so in those that fail for it.
+            Err(Error::Unanswered { why, .. } | Error::Unavailable(why)) => {
+                self.fuse.blow(why, is_probe);
+            }
             Err(error) if error.is_node_fault() => self.fuse.blow(&error.to_string(), is_probe),
             _ => {
                 self.fuse.answers.fetch_add(1, Ordering::Relaxed);
-                *self.fuse.silent() = None;
+                self.fuse.silence().since = None;
                 if is_probe {
                     self.fuse.mend();
                 }
@@ -149,6 +206,12 @@ impl Pass<'_> {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
+        let mut silence = self.fuse.silence();
+        silence.waiting -= 1;
+        if silence.waiting == 0 {
+            silence.since = None;
+        }
+        drop(silence);
         if self.is_probe
             && let Some(open) = &mut *self.fuse.open()
         {

@@ -59,8 +59,9 @@ impl Given {
 
     /// A call was cut off that had come so far.
     pub(super) fn unanswered(&self, sent: &Sent, deadline: Deadline) {
-        if let (Some(fuse), Some(answers)) = (&self.fuse, sent.answers()) {
-            fuse.unanswered(answers, sent.is_probe(), deadline);
+        if let (Some(fuse), Some(answers), Some(since)) = (&self.fuse, sent.answers(), sent.since())
+        {
+            fuse.unanswered(answers, since, sent.is_probe(), deadline);
         }
     }
 
@@ -91,11 +92,11 @@ impl Given {
         sent: &mut Sent,
     ) -> Result<Value> {
         let Some(fuse) = &self.fuse else {
-            sent.begin(0, false);
+            sent.begin(0, None, false);
             return self.send(cmd, deadline).await;
         };
         let pass = fuse.enter().await?;
-        sent.begin(fuse.answers(), pass.is_probe());
+        sent.begin(fuse.answers(), Some(pass.silent_since()), pass.is_probe());
         let outcome = self.send(cmd, deadline).await;
         pass.end(&outcome);
         outcome
@@ -117,7 +118,8 @@ impl Given {
 }
 
 impl From<MultiplexedConnection> for Redis {
-    /// Such a connection never reconnects: once it is cut, every call is [`Error::Unanswered`].
+    /// Such a connection never reconnects: the call that finds it cut is
+    /// [`Error::Unanswered`], and those after it [`Error::Unavailable`], but for one at a time.
     fn from(given: MultiplexedConnection) -> Self {
         let given = Given::new(Connection::Multiplexed(given));
         Self::from_backend(Backend::Given(given.into()), Layout::Plain)

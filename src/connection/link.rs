@@ -50,7 +50,7 @@ pub(crate) struct Sent {
     pub(super) before: bool,
     /// The last connection, and how many answers there were by then.
     on: Option<(u64, u64)>,
-    /// Since when it waits for the last node.
+    /// Since when it waits for the last node, or nobody had an answer of a caller's connection.
     since: Option<Instant>,
     is_probe: bool,
 }
@@ -62,8 +62,15 @@ impl Sent {
     }
 
     /// On a connection of the caller's, which had given so many answers by then.
-    pub(super) fn begin(&mut self, answers: u64, is_probe: bool) {
-        (self.last, self.on, self.is_probe) = (true, Some((0, answers)), is_probe);
+    /// `since` is when the last silence began.
+    pub(super) fn begin(&mut self, answers: u64, since: Option<Instant>, is_probe: bool) {
+        (self.last, self.on, self.since) = (true, Some((0, answers)), since);
+        self.is_probe = is_probe;
+    }
+
+    /// Since when it has waited, or calls like it have.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
     }
 
     /// Whether it is to find out whether a node is back.
