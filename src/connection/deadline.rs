@@ -30,6 +30,11 @@ impl Deadline {
         self.at - self.started
     }
 
+    /// Whether it was noticed so late that it is this process that stood still: what waited says nothing.
+    pub(super) fn was_missed(self) -> bool {
+        self.at.elapsed() * 2 >= self.limit()
+    }
+
     /// Waits for something that sends nothing. What is there only when the deadline has passed is
     /// too late: what follows would send.
     pub(crate) async fn bound<T>(self, wait: impl Future<Output = T>) -> Result<T> {

@@ -107,7 +107,7 @@ impl Fuse {
         is_probe: bool,
         deadline: Deadline,
     ) {
-        if answers != self.answers() {
+        if answers != self.answers() || deadline.was_missed() {
             return;
         }
         let mut silence = self.silence();

@@ -215,7 +215,7 @@ impl Link {
     /// or to others, these need not wait as well; but one that was given little time says little.
     pub(super) fn unanswered(&self, sent: &Sent, deadline: Deadline) {
         let waited = sent.since.map(|since| since.elapsed()).unwrap_or_default();
-        let is_long = waited * 2 >= self.target.manner.ping_timeout;
+        let is_long = waited * 2 >= self.target.manner.ping_timeout && !deadline.was_missed();
         let why = |what: &str| format!("no {what} within {:?}", deadline.limit());
         match sent.on {
             Some((id, answers)) if is_long && answers == self.alarm.raised.answers() => {

@@ -92,6 +92,14 @@ async fn a_node_whose_cluster_is_down_until_it_is_up() {
     assert_eq!(tokio::time::timeout(HANG, told).await.unwrap(), ServerErrorKind::ClusterDown);
     assert_ne!(state(&redis), CircuitState::Closed);
     assert!(matches!(cache.get("k").await, Err(Error::Unavailable(_))));
+    // It answers each PING meanwhile.
+    let mut circuits = redis.circuits();
+    let since = circuits.borrow().since();
+    for state in [CircuitState::HalfOpen, CircuitState::Open].repeat(3) {
+        let seen = circuits.wait_for(|circuits| circuits.state() == state);
+        let seen = tokio::time::timeout(HANG, seen).await.expect("it stays away").unwrap();
+        assert_eq!(seen.since(), since);
+    }
     cluster.nodes()[0].command(&["CLUSTER", "ADDSLOTS", "0"]).unwrap();
     closes(&redis).await;
     let back = async { while cache.set("k", "v", LONG).await.is_err() {} };

@@ -1,6 +1,7 @@
 //! What leaves a circuit closed.
 
 use super::*;
+use auth_adapter_redis::redis::AsyncConnectionConfig;
 
 /// Calls of this kind leave the circuit as it is: it is closed, and never was anything else.
 async fn after(server: &Server, call: impl AsyncFn(&Redis)) {
@@ -95,33 +96,85 @@ async fn where_the_first_handle_has_too_little_patience_for_its_server() {
     patient.ping().await.unwrap();
 }
 
-/// A slow answer among others is that call's own misfortune.
+/// A slow answer among others is that call's own misfortune, however long it waited.
 #[tokio::test]
 async fn where_one_call_times_out_and_others_are_answered() {
+    /// Every answer takes so long, which is less than a `PING` may.
+    const DELAY: Duration = Duration::from_millis(700);
     let server = Server::start().unwrap();
-    let redis = handle(server.url()).await;
+    let proxy = Proxy::to(&server).unwrap();
+    let client = Client::open(proxy.url()).unwrap();
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let given = client.get_multiplexed_async_connection_with_config(&config).await.unwrap();
+    let kept = quick(proxy.url()).call_deadline(DELAY * 2).build().unwrap();
+    kept.connected().await;
+    for redis in [Redis::from(given), kept] {
+        redis.ping().await.unwrap();
+        proxy.delay(DELAY);
+        let mut circuits = redis.circuits();
+        circuits.mark_unchanged();
+        let patient = redis.clone().with_call_deadline(LONG).unwrap();
+        let others = async {
+            let mut others = tokio::task::JoinSet::new();
+            loop {
+                let patient = patient.clone();
+                others.spawn(async move { patient.ping().await.unwrap() });
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let late = async {
+            // Answers come from now on.
+            patient.ping().await.unwrap();
+            // So long that it would open the circuit by itself.
+            let late = redis.clone().with_call_deadline(DELAY - DELAY / 10).unwrap();
+            late.ping().await.unwrap_err();
+            patient.ping().await.unwrap();
+        };
+        tokio::select! {
+            () = others => {}
+            () = late => {}
+        }
+        assert!(!circuits.has_changed().unwrap(), "{:?}", circuits.borrow());
+        proxy.pass();
+    }
+}
+
+/// Its answers are there, and nobody has looked.
+#[tokio::test]
+async fn where_the_own_process_stands_still() {
+    let server = Server::start().unwrap();
+    let client = Client::open(server.url()).unwrap();
+    let given = client.get_multiplexed_async_connection().await.unwrap();
+    let given = Redis::from(given).with_call_deadline(DEADLINE).unwrap();
+    for redis in [given, handle(server.url()).await] {
+        redis.ping().await.unwrap();
+        let mut circuits = redis.circuits();
+        circuits.mark_unchanged();
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let redis = redis.clone();
+            calls.spawn(async move { redis.ping().await });
+        }
+        // In the one thread of this runtime, once they are on their way.
+        tokio::spawn(async { std::thread::sleep(DEADLINE * 2) });
+        assert!(calls.join_all().await.iter().any(Result::is_err), "they noticed it");
+        redis.ping().await.unwrap();
+        assert!(!circuits.has_changed().unwrap(), "{:?}", circuits.borrow());
+    }
+}
+
+/// A node that serves other slots.
+#[tokio::test]
+async fn where_nobody_serves_the_slot_of_a_call() {
+    let cluster = Cluster::builder().primaries(1).replicas_each(0).start().unwrap();
+    let redis = handle(cluster.url()).await;
     let mut circuits = redis.circuits();
     circuits.mark_unchanged();
-    // One that blocks its own connection on the server, and others' calls not.
-    let slow = handle(server.url()).await;
-    let others = async {
-        loop {
-            redis.ping().await.unwrap();
-        }
-    };
-    let one = {
-        let hurried = redis.clone().with_call_deadline(Duration::from_nanos(1)).unwrap();
-        async move {
-            for _ in 0..1000 {
-                let _too_late = hurried.ping().await;
-                tokio::task::yield_now().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = others => {}
-        () = one => {}
-    }
+    let node = &cluster.nodes()[0];
+    set(node, "cluster-require-full-coverage", "no");
+    let unserved = auth_adapter_redis::key::slot(b"k").to_string();
+    node.command(&["CLUSTER", "DELSLOTS", &unserved]).unwrap();
+    assert_server(Cache::new(redis.clone()).get("k").await, ServerErrorKind::ClusterDown);
     assert!(!circuits.has_changed().unwrap(), "{:?}", circuits.borrow());
-    slow.ping().await.unwrap();
+    Cache::new(redis).get("other").await.unwrap();
 }
