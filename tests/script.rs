@@ -297,6 +297,32 @@ mod storm {
         assert_eq!(ended, CALLS);
     }
 
+    /// Also those of callers who waited for another's in vain.
+    #[tokio::test]
+    async fn every_source_that_is_sent_is_counted() {
+        let server = own();
+        let redis = redis_on(&server).await;
+        server.command(&["CONFIG", "RESETSTAT"]).unwrap();
+        let mut storm = JoinSet::new();
+        for _ in 0..64 {
+            let redis = redis.clone();
+            storm.spawn(async move {
+                for _ in 0..40 {
+                    acquire(&redis).await.unwrap();
+                }
+            });
+        }
+        while storm.try_join_next().is_none() {
+            server.flush_scripts().unwrap();
+            // Another step of the storm, of the many that a call takes.
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+        }
+        storm.join_all().await;
+        assert_eq!(redis.scripts_loaded(), calls(&server).1);
+    }
+
     /// The first caller gets `NOSCRIPT`, sends the source and is dropped before the reply is there.
     #[tokio::test]
     async fn a_bringer_that_is_dropped_strands_nobody() {

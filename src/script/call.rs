@@ -165,14 +165,14 @@ impl<'a> Call<'a> {
         let Turn::Lead(lead) = turn else {
             return match self.put(&self.cmd, deadline, sent).await {
                 Err(Error::Server(error)) if error.kind == ServerErrorKind::NoScript => {
+                    self.count_source();
                     self.put(&self.eval(), deadline, sent).await
                 }
                 reply => reply,
             };
         };
         let eval = self.eval();
-        self.redis.loaded_script();
-        observe::script_loaded(self.script.name());
+        self.count_source();
         let reply = self.redis.command_at_once(&eval, deadline, sent).await;
         // An error of the script itself came from a script that is there now. Where the keys of this
         // call are apart on a cluster it is not, and the others find that out for themselves.
@@ -183,10 +183,17 @@ impl<'a> Call<'a> {
             Err(Error::Server(error))
                 if error.kind == ServerErrorKind::TryAgain && !self.at_once =>
             {
+                self.count_source();
                 self.put(&eval, deadline, sent).await
             }
             reply => reply,
         }
+    }
+
+    /// The script is about to be sent by its source.
+    fn count_source(&self) {
+        self.redis.loaded_script();
+        observe::script_loaded(self.script.name());
     }
 
     async fn put(&self, cmd: &Cmd, deadline: Deadline, sent: &mut Sent) -> Result<Value> {
