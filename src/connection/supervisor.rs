@@ -150,8 +150,6 @@ impl Supervisor {
         let connection = self.target.manner.dialer.connect(&address, self.config(id)).await?;
         if self.demands_primary {
             self.check_role(&connection, &address).await?;
-            // Sentinels can be behind at any time.
-            self.demands_primary = matches!(self.target.place, Where::Named(_));
         }
         let identity = self.introduce(&connection).await?;
         if let Some(identity) = &identity {
@@ -161,6 +159,8 @@ impl Supervisor {
             self.eviction_checked = true;
             warn_of_eviction(&connection).await;
         }
+        // Sentinels can be behind at any time. Of an attempt that fails nothing is known for the next one.
+        self.demands_primary = matches!(self.target.place, Where::Named(_));
         self.at = Some(address);
         self.target.manner.register.go_over(identity, &self.told);
         Ok(connection)

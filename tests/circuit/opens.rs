@@ -74,6 +74,31 @@ async fn a_server_that_is_no_primary_any_more_until_there_is_one() {
     cache.set("k", "v", LONG).await.unwrap();
 }
 
+/// Also where it was a primary for a moment, to which nobody could connect.
+#[tokio::test]
+async fn a_server_that_is_a_replica_again_before_anyone_was_connected() {
+    let server = Server::start().unwrap();
+    let proxy = Proxy::to(&server).unwrap();
+    let redis = handle(proxy.url()).await;
+    let why = |circuits: &Circuits| circuits.iter().find_map(|node| node.why.clone());
+    let is_replica = |circuits: &Circuits| why(circuits).is_some_and(|why| why.contains("no prim"));
+    let replicate = || server.command(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
+    replicate();
+    let told = Cache::new(redis.clone()).set("k", "v", LONG).await;
+    assert_server(told, ServerErrorKind::ReadOnly);
+    changes(&redis, is_replica).await;
+    proxy.drop_replies_to("INFO");
+    server.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    changes(&redis, |circuits| !is_replica(circuits)).await;
+    replicate();
+    proxy.pass();
+    changes(&redis, |circuits| circuits.state() == CircuitState::Closed || is_replica(circuits))
+        .await;
+    assert_ne!(state(&redis), CircuitState::Closed);
+    server.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    closes(&redis).await;
+}
+
 #[tokio::test]
 async fn a_node_whose_cluster_is_down_until_it_is_up() {
     let cluster = Cluster::builder().primaries(1).replicas_each(0).start().unwrap();
