@@ -106,7 +106,7 @@ async fn where_one_call_times_out_and_others_are_answered() {
     let client = Client::open(proxy.url()).unwrap();
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let given = client.get_multiplexed_async_connection_with_config(&config).await.unwrap();
-    let kept = quick(proxy.url()).call_deadline(DELAY * 2).build().unwrap();
+    let kept = quick(proxy.url()).call_deadline(DELAY * 3 / 2).build().unwrap();
     kept.connected().await;
     for redis in [Redis::from(given), kept] {
         redis.ping().await.unwrap();
