@@ -13,6 +13,7 @@ mod redirects;
 mod resent;
 mod sessions;
 mod slots;
+mod swept;
 mod waits;
 
 use std::time::{Duration, Instant};
