@@ -57,7 +57,7 @@ histories: ## 100,000 acquisitions of locks, while everything around them breaks
 faults: ## what each fault does to each operation: docs/faults.md
 	@$(with_server) FAULTS_TABLE=write $(CARGO) test --test fault_table
 
-storm: ## five minutes of every operation at full rate, while the server dies every ten seconds
+storm: ## five minutes of 31 operations at full rate, while the server dies every ten seconds
 	@$(with_server) STORM=$${STORM:-300} $(CARGO) test --test storm -- --nocapture
 
 fuzz: ## bytes that break a law of the parsers, for FUZZ_SECONDS (600) a target
