@@ -192,17 +192,16 @@ impl Table {
         if !is_denied && !known.is_denied {
             return;
         }
-        let at = std::mem::replace(&mut known.at, now);
-        let (from, to) = (std::mem::replace(&mut known.is_denied, is_denied), is_denied);
-        let key = match from {
-            true => self.denied.remove(&at),
-            false => self.order.remove(&at),
-        };
-        let Some(key) = key else { return };
-        match to {
-            true => self.denied.insert(now, key),
-            false => self.order.insert(now, key),
-        };
+        let was_at = std::mem::replace(&mut known.at, now);
+        let was_denied = std::mem::replace(&mut known.is_denied, is_denied);
+        if let Some(key) = self.turns(was_denied).remove(&was_at) {
+            self.turns(is_denied).insert(now, key);
+        }
+    }
+
+    /// The order of those that are denied, or of those that are not.
+    fn turns(&mut self, is_denied: bool) -> &mut BTreeMap<u64, Box<str>> {
+        if is_denied { &mut self.denied } else { &mut self.order }
     }
 
     fn next(&mut self) -> u64 {
@@ -227,10 +226,7 @@ impl Table {
                 continue;
             }
             if let Some(known) = self.keys.remove(&**key) {
-                match known.is_denied {
-                    true => self.denied.remove(&known.at),
-                    false => self.order.remove(&known.at),
-                };
+                self.turns(known.is_denied).remove(&known.at);
                 if known.is_away {
                     self.back(known.slot);
                 }
